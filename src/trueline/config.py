@@ -1,0 +1,219 @@
+"""trueline.toml: every setting, its unit and its default, in one place.
+
+Unknown or wrong settings are refused with the key, the line and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from trueline.errors import InputError
+from trueline.records import DIMENSIONS
+
+FILE_NAME = "trueline.toml"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectConfig(Section):
+    scenario: str = Field("customer_service", description='Where prompts come from; "" when you import your own.')
+    seed: int = Field(0, ge=0, description="Every random choice is keyed by this number.")
+    dimensions: tuple[str, ...] = Field(DIMENSIONS, min_length=1, description="What people judge.")
+
+
+class PolicyConfig(Section):
+    model: str = Field("scenario", description='A Hugging Face causal LM: a folder, a hub name, or "scenario".')
+    max_prompt_tokens: int = Field(256, ge=1, description="Longer prompts lose their oldest tokens. Tokens.")
+    max_new_tokens: int = Field(64, ge=1, description="An answer is cut there. Tokens.")
+    temperature: float = Field(1.0, gt=0, description="Logits are divided by this, in sampling and in training.")
+    trust_remote_code: bool = Field(False, description="Run code that comes with a model. Only for a model you trust.")
+
+
+class CollectConfig(Section):
+    prompts: int = Field(400, ge=1, description="Prompts answered and labelled in the first round.")
+    prompts_later: int = Field(200, ge=1, description="The same, in each later round.")
+    completions: int = Field(4, ge=2, description="Answers sampled for each prompt.")
+    annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
+
+
+class RewardConfig(Section):
+    learn_from: Literal["ratings", "comparisons"] = Field("ratings", description="Which labels the reward learns from.")
+    max_features: int = Field(20_000, ge=100, description="Size of the word TF-IDF vocabulary. Words.")
+    relations: int = Field(20, ge=0, description="Size of the prompt-by-answer features (an SVD on each side); 0: none.")
+    embedding: str = Field("", description="A Hugging Face encoder (folder or name) whose embedding is added; empty: none.")
+
+
+class ObjectiveConfig(Section):
+    weights: dict[str, float] = Field(
+        default_factory=lambda: {"quality": 1.0, "safety": 1.0, "consistency": 1.0},
+        description="What a dimension counts in the reward.",
+    )
+    unfinished_penalty: float = Field(1.0, ge=0, description="Subtracted where an answer was cut by the limit.")
+    clip: float = Field(10.0, gt=0, description="Rewards are held within plus and minus this.")
+
+
+class KLConfig(Section):
+    coefficient: float = Field(0.05, ge=0, description="Weight of the KL to the reference. Reward per nat.")
+    target: float = Field(0.0, ge=0, description="Adapt the coefficient towards this KL; 0: keep it fixed. Nats per answer.")
+    horizon: int = Field(10_000, ge=1, description="How slowly it adapts. Answers.")
+
+
+class PPOConfig(Section):
+    clip: float = Field(0.2, gt=0, description="The probability ratio is held within 1 plus and minus this.")
+    value_clip: float = Field(0.2, gt=0, description="A new value stays within this of the old one.")
+    value_coefficient: float = Field(0.1, ge=0, description="Weight of the value loss.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount of later rewards.")
+    lam: float = Field(0.95, ge=0, le=1, description="Lambda of the generalised advantage estimate.")
+    epochs: int = Field(4, ge=1, description="Passes over each batch of rollouts.")
+    minibatches: int = Field(1, ge=1, description="Optimiser steps in each pass.")
+    critic_warmup: int = Field(10, ge=0, description="First steps that train only the value head. Steps.")
+
+
+class AlignConfig(Section):
+    algorithm: Literal["rloo", "ppo"] = Field("rloo", description="rloo: policy gradient; ppo: actor-critic.")
+    steps: int = Field(30, ge=1, description="Rollout-and-update steps in a round.")
+    prompts_per_step: int = Field(32, ge=1, description="Prompts in a step.")
+    samples_per_prompt: int = Field(4, ge=1, description="Answers for each prompt; rloo needs at least 2.")
+    micro_batch: int = Field(128, ge=1, description="Answers in one forward and backward pass; changes memory only.")
+    learning_rate: float = Field(4e-4, gt=0, description="Peak learning rate of AdamW.")
+    warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
+    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="The learning rate after warm-up.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    threads: int = Field(2, ge=1, description="CPU threads; part of what makes a run repeat bit for bit.")
+    kl: KLConfig = KLConfig()
+    ppo: PPOConfig = PPOConfig()
+
+    @model_validator(mode="after")
+    def _rloo_needs_groups(self) -> Self:
+        if self.algorithm == "rloo" and self.samples_per_prompt < 2:
+            raise ValueError("rloo compares answers to one prompt: set samples_per_prompt to 2 or more")
+        return self
+
+
+class EvaluateConfig(Section):
+    prompts: int = Field(200, ge=1, description="Held-out prompts that are answered before and after.")
+    bootstrap: int = Field(2000, ge=100, description="Resamples behind each 95% interval.")
+
+
+class LoopConfig(Section):
+    rounds: int = Field(3, ge=1, description="Times round: collect, reward, align, evaluate.")
+
+
+class Config(Section):
+    project: ProjectConfig = ProjectConfig()
+    policy: PolicyConfig = PolicyConfig()
+    collect: CollectConfig = CollectConfig()
+    reward: RewardConfig = RewardConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    align: AlignConfig = AlignConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    loop: LoopConfig = LoopConfig()
+
+    @model_validator(mode="after")
+    def _weights_name_dimensions(self) -> Self:
+        unknown = set(self.objective.weights) - set(self.project.dimensions)
+        if unknown and self.objective.weights != ObjectiveConfig().weights:
+            raise ValueError(f"objective.weights names {sorted(unknown)}, which project.dimensions does not have")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file; InputError names the file, line, key and remedy."""
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; make a project with `trueline init {path.parent}`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(path, text, e) for e in error.errors())) from error
+
+
+def _explain(path: Path, text: str, error: Any) -> str:
+    keys = tuple(k for k in error["loc"] if isinstance(k, str))
+    where = f"{path}, line {_line_of(text, keys)}: {'.'.join(keys)}" if keys else f"{path}"
+    if error["type"] == "extra_forbidden":
+        valid = _valid_names(keys[:-1])
+        near = difflib.get_close_matches(keys[-1], valid, n=1, cutoff=0.0)
+        return f"{where} is not a setting; did you mean {near[0]!r}?" if near else f"{where} is not a setting"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')} (found {error['input']!r})" if keys else (
+        f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    )
+
+
+def _valid_names(section: tuple[str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for key in section:
+        model = model.model_fields[key].annotation  # type: ignore[assignment]
+    return list(model.model_fields)
+
+
+def _line_of(text: str, keys: tuple[str, ...]) -> int:
+    """The line where a key, or else its section, stands; 1 where neither is found."""
+    section: tuple[str, ...] = ()
+    best = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            section = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            if section == keys[: len(section)]:
+                best = number
+        elif (assignment := re.match(r"\s*([\w.\"'-]+)\s*=", line)) and not line.lstrip().startswith("#"):
+            found = (*section, *(part.strip("\"'") for part in assignment[1].split(".")))
+            if found == keys[: len(found)]:
+                return number
+    return best
+
+
+def render(config: Config | None = None) -> str:
+    """A commented trueline.toml with every setting at the given values."""
+    lines = ["# Settings of a Trueline project. Every line shows its value; change what you need.", ""]
+    _render_section(config or Config(), (), lines)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _render_section(section: BaseModel, path: tuple[str, ...], lines: list[str]) -> None:
+    if path:
+        lines.append(f"[{'.'.join(path)}]")
+    nested = []
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            nested.append((name, value))
+            continue
+        lines.append(f"# {info.description}{_range_note(info.annotation)}")
+        lines.append(f"{name} = {_toml(value)}")
+    if path:
+        lines.append("")
+    for name, value in nested:
+        _render_section(value, (*path, name), lines)
+
+
+def _range_note(annotation: Any) -> str:
+    choices = getattr(annotation, "__args__", ())
+    return f" One of: {', '.join(choices)}." if choices and all(isinstance(c, str) for c in choices) else ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    return repr(value)

@@ -1,0 +1,1 @@
+"""1. What people say: the store, snapshots of it, importers, agreement, simulated annotators."""
