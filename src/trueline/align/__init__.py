@@ -1,0 +1,1 @@
+"""3. Reinforcement learning: rollouts, algorithms, updates, checkpoints."""

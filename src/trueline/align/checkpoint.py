@@ -1,0 +1,84 @@
+"""A step's checkpoint: weights, optimiser and controller, whole or not at all. Safetensors and JSON only."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trueline import durable
+from trueline.align.actor import Actor
+from trueline.errors import InputError, RunError
+
+KEEP = 2
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands: `step` steps are done; kl_coef is the controller's value for the next one."""
+
+    step: int
+    kl_coef: float
+
+
+def save(folder: Path, position: Position, actor: Actor, optimiser: torch.optim.Optimizer) -> Path:
+    """Write folder/step-NNNNNN at once and keep the last two; RunError when the disk does not take it."""
+
+    def fill(pending: Path) -> None:
+        save_file({n: p.detach().contiguous() for n, p in actor.named_parameters()}, pending / "weights.safetensors")
+        save_file(_optimiser_tensors(actor, optimiser), pending / "optimiser.safetensors")
+        durable.write_json(pending / "position.json", asdict(position))
+
+    try:
+        target = durable.write_folder(folder / f"step-{position.step:06d}", fill)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{folder}: step {position.step} cannot be saved ({error}); the step before is kept, "
+            "free some space and go on with `trueline resume`"
+        ) from error
+    for old in saved(folder)[:-KEEP]:
+        shutil.rmtree(old)
+    return target
+
+
+def saved(folder: Path) -> list[Path]:
+    """The whole checkpoints, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Position | None:
+    """Load the newest checkpoint into actor and optimiser; None when there is none."""
+    if not folder.exists():
+        return None
+    durable.remove_pending(folder)
+    checkpoints = saved(folder)
+    if not checkpoints:
+        return None
+    newest = checkpoints[-1]
+    try:
+        weights = load_file(newest / "weights.safetensors")
+        moments = load_file(newest / "optimiser.safetensors")
+        position = Position(**durable.read_json(newest / "position.json"))
+        with torch.no_grad():
+            for name, parameter in actor.named_parameters():
+                parameter.copy_(weights[name])
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{newest}: not a whole checkpoint ({error}); delete it to go on from the one before") from error
+    for name, parameter in actor.named_parameters():
+        own = {key: moments[f"{name}/{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in moments}
+        if own:
+            optimiser.state[parameter] = own
+    return position
+
+
+def _optimiser_tensors(actor: Actor, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": value.detach().contiguous()
+        for name, parameter in actor.named_parameters()
+        for key, value in optimiser.state.get(parameter, {}).items()
+    }

@@ -1,0 +1,56 @@
+"""What a step of reinforcement learning works on: answers as tensors, with all that is known about them.
+
+Letters: B answers, P prompt tokens, T answer tokens, L = P + T. Fields never change their meaning; later stages
+fill what is None. Entries where `mask` is False are rubbish and must not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from torch import Tensor
+
+from trueline.policy.scoring import Batch
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """
+    batch: tokens, attention (B, L) and mask (B, T), the end token counted in
+    group: (B,) long, equal for answers to the same prompt
+    logprobs: (B, T) of the policy that sampled; ref_logprobs: (B, T) of the reference; nats
+    scores: (B,) the objective's reward of each answer
+    kl_coef: reward per nat
+    tokens, answers: how many the whole (global) batch has; a loss divides by these, so that cutting it into
+        micro-batches changes nothing
+    values: (B, T) of the critic when sampling; advantages, returns: (B, T), filled by Algorithm.prepare
+    """
+
+    batch: Batch
+    group: Tensor
+    logprobs: Tensor
+    ref_logprobs: Tensor
+    scores: Tensor
+    kl_coef: float
+    tokens: int
+    answers: int
+    values: Tensor | None = None
+    advantages: Tensor | None = None
+    returns: Tensor | None = None
+
+    @property
+    def mask(self) -> Tensor:
+        return self.batch.mask
+
+    def rows(self, index: Tensor) -> Rollout:
+        """Some of the answers; `tokens` and `answers` stay as they are."""
+        picked = {
+            f.name: value[index]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, batch=self.batch.rows(index), **picked)
+
+    def as_whole(self) -> Rollout:
+        """The same answers as a global batch of their own (a minibatch)."""
+        return replace(self, tokens=int(self.mask.sum()), answers=len(self.scores))

@@ -1,0 +1,80 @@
+"""One update: passes of minibatches over a prepared rollout, each an optimiser step."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+
+from trueline.align.actor import Actor
+from trueline.align.advantages import masked_mean
+from trueline.align.algorithms import Algorithm
+from trueline.align.rollout import Rollout
+from trueline.config import AlignConfig
+from trueline.errors import RunError
+from trueline.policy.randomness import generator
+from trueline.policy.sampler import Key
+
+
+def update(
+    actor: Actor,
+    optimiser: torch.optim.Optimizer,
+    algorithm: Algorithm,
+    rollout: Rollout,
+    config: AlignConfig,
+    temperature: float,
+    key: Key,
+    *,
+    critic_only: bool = False,
+) -> dict[str, float]:
+    """Update the actor in place; returns the mean of each metric over the optimiser steps, and the gaps of the first.
+
+    critic_only trains the value head alone (critic before actor).
+    """
+    epochs, minibatches = algorithm.passes(config)
+    collected: dict[str, list[float]] = defaultdict(list)
+    first: dict[str, float] = {}
+    for epoch in range(epochs):
+        order = torch.from_numpy(generator(*key, "shuffle", epoch).permutation(rollout.answers))
+        for chunk in order.chunk(minibatches):
+            part = rollout.rows(chunk.to(rollout.mask.device)).as_whole()
+            metrics, gaps = _step(actor, optimiser, algorithm, part, config, temperature, critic_only)
+            first = first or gaps
+            for name, value in metrics.items():
+                collected[name].append(value)
+    return {**{name: sum(values) / len(values) for name, values in collected.items()}, **first}
+
+
+def _step(
+    actor: Actor,
+    optimiser: torch.optim.Optimizer,
+    algorithm: Algorithm,
+    part: Rollout,
+    config: AlignConfig,
+    temperature: float,
+    critic_only: bool,
+) -> tuple[dict[str, float], dict[str, float]]:
+    optimiser.zero_grad(set_to_none=True)
+    metrics: dict[str, float] = defaultdict(float)
+    gaps = {"ratio_gap": 0.0, "logprob_gap": 0.0}
+    for rows in torch.arange(part.answers, device=part.mask.device).split(config.micro_batch):
+        micro = part.rows(rows)
+        outputs, entropy = actor(micro.batch, temperature)
+        loss, values = algorithm.loss(outputs, micro, config)
+        loss.backward()
+        share = int(micro.mask.sum()) / part.tokens
+        values["entropy"] = masked_mean(entropy, micro.mask).item() * share
+        for name, value in values.items():
+            metrics[name] += value
+        difference = torch.where(micro.mask, outputs.logprobs.detach() - micro.logprobs, 0.0)
+        gaps["ratio_gap"] = max(gaps["ratio_gap"], (difference.exp() - 1).abs().max().item())
+        gap = torch.where(micro.mask, (outputs.logprobs.detach().exp() - micro.logprobs.exp()).abs(), 0.0)
+        gaps["logprob_gap"] += gap.sum().item() / part.tokens
+    if critic_only:
+        for _, parameter in actor.policy_parameters():
+            parameter.grad = None
+    norm = torch.nn.utils.clip_grad_norm_([p for _, p in actor.named_parameters()], config.max_grad_norm)
+    if not torch.isfinite(norm):
+        raise RunError("the gradient is not finite; lower align.learning_rate and go on with `trueline resume`")
+    optimiser.step()
+    return {**metrics, "grad_norm": norm.item()}, gaps

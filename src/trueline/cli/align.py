@@ -1,0 +1,33 @@
+"""trueline align"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueline.cli.output import JsonOption, ProjectOption, finish, say, step_printer
+
+
+def align(
+    project: ProjectOption = Path(),
+    reward: Annotated[str, typer.Option(help="The reward model's name under rewards/.")] = "reward",
+    policy: Annotated[str, typer.Option(help="Where training starts; the base policy where not given.")] = "",
+    name: Annotated[str, typer.Option(help="The run's name under runs/; align-001 and so on where not given.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Train the policy against a learned reward; stopped anywhere, `trueline resume` goes on."""
+    from trueline.errors import InputError
+    from trueline.loop.project import Project
+    from trueline.loop.stages import continue_align, start_align
+
+    opened = Project.open(project)
+    folder = opened.run_folder(name or opened.next_run("align"))
+    if (folder / "run.json").exists():
+        raise InputError(f"{folder}: exists already; go on with `trueline resume {folder}` or choose another --name")
+    settings = opened.config.align
+    start_align(opened, folder, policy or opened.base_policy, opened.folder / "rewards" / reward, opened.config.project.seed)
+    say(f"run: {folder} ({settings.algorithm}, {settings.steps} steps)", as_json=as_json)
+    trained = continue_align(folder, step_printer(settings.steps, as_json=as_json))
+    finish({"run": str(folder), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)

@@ -1,0 +1,38 @@
+"""trueline collect"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueline.cli.output import JsonOption, ProjectOption, finish
+
+
+def collect(
+    project: ProjectOption = Path(),
+    policy: Annotated[str, typer.Option(help="Whose answers; the project's base policy where not given.")] = "",
+    round_: Annotated[int, typer.Option("--round", help="Another round asks other prompts.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Sample answers to prompts into the feedback store; in an embedded scenario simulated annotators label them."""
+    from trueline.feedback.store import FeedbackStore
+    from trueline.loop.collecting import collect as run
+    from trueline.loop.project import Project
+    from trueline.policy.load import load_policy
+
+    opened = Project.open(project)
+    config, seed = opened.config, opened.config.project.seed
+    name = policy or opened.base_policy
+    prompts = opened.prompts(config.collect.prompts, "train", seed * 1000 + round_)
+    loaded = load_policy(name, trust_remote_code=config.policy.trust_remote_code)
+    collected = run(opened, loaded, prompts, f"policy:{Path(name).name}", seed, round_)
+    with FeedbackStore.open(opened.store_path) as store:
+        counts = store.counts()
+    people = "simulated annotators" if opened.scenario else "nobody yet: label the answers and import the labels"
+    text = (
+        f"{collected.completions} answers to {collected.prompts} prompts; "
+        f"{collected.ratings} ratings and {collected.comparisons} comparisons by {people}"
+    )
+    finish({**vars(collected), "simulated": opened.scenario is not None, "store": counts}, text, as_json=as_json)

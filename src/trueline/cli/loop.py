@@ -1,0 +1,32 @@
+"""trueline loop"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from trueline.cli.output import JsonOption, ProjectOption, finish, say, step_printer
+
+
+def loop(
+    project: ProjectOption = Path(),
+    rounds: Annotated[Optional[int], typer.Option(help="Times round; loop.rounds where not given.")] = None,  # noqa: UP045
+    name: Annotated[str, typer.Option(help="The run's name under runs/; loop-001 and so on where not given.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Go round: collect and label, learn a reward, align, evaluate, again."""
+    from trueline.loop.project import Project
+    from trueline.loop.rounds import run_loop
+
+    opened = Project.open(project)
+    folder = opened.run_folder(name or opened.next_run("loop"))
+    result = run_loop(
+        opened,
+        folder,
+        rounds or opened.config.loop.rounds,
+        lambda text: say(text, as_json=as_json),
+        step_printer(opened.config.align.steps, as_json=as_json),
+    )
+    finish({"run": str(folder), "report": str(result)}, f"report: {result}", as_json=as_json)

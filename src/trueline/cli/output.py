@@ -1,0 +1,72 @@
+"""How commands speak: figures for people on screen, or one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="The project folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def say(text: str, *, as_json: bool = False) -> None:
+    """A line of progress; beside a JSON object it goes to standard error."""
+    print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+
+def finish(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """The command's result, in one of its two forms."""
+    print(json.dumps(result, ensure_ascii=False) if as_json else text, flush=True)
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """Plain aligned columns, readable in any terminal and log."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [columns, *rows]]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def step_printer(steps: int, *, as_json: bool) -> Callable[[Mapping[str, Any]], None]:
+    """Prints a line for each training step, with the known truth beside the reward where there is one."""
+    names = {"reward": "reward", "kl": "KL", "unsafe_share": "unsafe", "consistent_share": "consistent", "length": "length"}
+
+    def show(row: Mapping[str, Any]) -> None:
+        parts = [f"{label} {row[name]:7.3f}" for name, label in names.items() if name in row]
+        seconds = row["seconds_rollout"] + row["seconds_update"]
+        say(f"  step {row['step']:3d}/{steps}  {'  '.join(parts)}  {seconds:4.1f} s", as_json=as_json)
+        for warning in row.get("warnings", ()):
+            say(f"  warning: {warning}", as_json=as_json)
+
+    return show
+
+
+def fit_table(reports: Mapping[str, Any]) -> str:
+    """Held-out accuracy of reward models, by name and dimension."""
+    rows = [
+        [
+            name,
+            dimension,
+            "-" if fit.accuracy is None else f"{fit.accuracy:.3f}",
+            str(fit.n_pairs),
+            "-" if fit.pearson is None else f"{fit.pearson:.3f}",
+            str(fit.n_train),
+        ]
+        for name, report in reports.items()
+        for dimension, fit in report.dimensions.items()
+    ]
+    return table(["model", "dimension", "held-out accuracy", "pairs", "Pearson r", "labels learned from"], rows)
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """report.json's metrics, before and after, with their 95% intervals."""
+
+    def cell(side: Mapping[str, Any] | None) -> str:
+        return "-" if side is None else f"{side['value']:.3f}  [{side['low']:.3f}, {side['high']:.3f}]"
+
+    rows = [[name, cell(m["before"]), cell(m["after"])] for name, m in metrics.items()]
+    return table(["held-out metric", "before  [95% interval]", "after  [95% interval]"], rows)

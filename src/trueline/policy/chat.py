@@ -1,0 +1,43 @@
+"""From messages to tokens and back, in the model's own chat form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trueline.policy.load import Policy
+from trueline.policy.tokenizer import ROLE_TOKENS, encode_chat
+from trueline.records import Message, Prompt
+
+
+def encode_prompt(policy: Policy, prompt: Prompt, max_tokens: int) -> list[int]:
+    """The token ids that a model answers to; the oldest are dropped beyond `max_tokens`.
+
+    Our own tokenizers encode each message apart, so that a user cannot write a control token. Other models use
+    their chat template; base models without one read plain text.
+    """
+    return _encode(policy, prompt.messages)[-max_tokens:]
+
+
+def _encode(policy: Policy, messages: Sequence[Message]) -> list[int]:
+    tokenizer = policy.tokenizer
+    if all(token in tokenizer.get_vocab() for token in ROLE_TOKENS.values()):
+        return encode_chat(tokenizer, messages, add_generation_prompt=True)
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    if tokenizer.chat_template:
+        encoded = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+        return list(encoded["input_ids"])
+    if len(messages) == 1:
+        return list(tokenizer.encode(messages[0].content))
+    text = "".join(f"{m.role.title()}: {m.content}\n\n" for m in messages) + "Assistant:"
+    return list(tokenizer.encode(text))
+
+
+def encode_answer(policy: Policy, text: str) -> list[int]:
+    """An answer's tokens with the end token behind them."""
+    ids = policy.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return [*ids, policy.end_ids[0]]
+
+
+def decode_answer(policy: Policy, ids: Sequence[int]) -> str:
+    """An answer's text without control tokens."""
+    return str(policy.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()

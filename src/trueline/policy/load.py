@@ -1,0 +1,80 @@
+"""Load and save a policy: any Hugging Face causal language model with its tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from trueline.errors import InputError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A causal language model and its tokenizer. Dropout is off always, in training too."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def pad_id(self) -> int:
+        """A token for the padding; masks, not this id, say what is padding, so any id serves."""
+        return int(self.tokenizer.pad_token_id or 0)
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: the tokenizer's and the generation config's."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = configured if isinstance(configured, list) else [configured]
+        return tuple(dict.fromkeys(int(i) for i in (self.tokenizer.eos_token_id, *ids) if i is not None))
+
+
+def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: str | None = None) -> Policy:
+    """Load a folder or a hub name; fp32 on a CPU, bf16 where an accelerator has it. InputError says what is wrong."""
+    folder = Path(name)
+    if folder.is_dir():
+        _check_folder(folder)
+    elif str(name).startswith(("/", ".", "~")) or len(folder.parts) > 2:
+        raise InputError(f"{name}: no such folder; policy.model must be a model folder or a hub name")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    options = {"trust_remote_code": trust_remote_code}
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{name}: cannot be loaded as a causal language model ({reason}); give a whole model folder")
+    model, info = model
+    if info["missing_keys"] or info["mismatched_keys"]:
+        missing = sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"])))[0]
+        raise InputError(f"{name}: the weights are incomplete (such as {missing}); copy the model folder again")
+    if tokenizer.eos_token_id is None and model.generation_config.eos_token_id is None:
+        raise InputError(f"{name}: neither tokenizer nor generation config names an end token; set eos_token")
+    return Policy(model.to(device).eval(), tokenizer, str(name))
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Write weights (safetensors), tokenizer and generation config into an existing folder."""
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").exists():
+        raise InputError(f"{folder}: no config.json, so not a model folder (or one half-written); copy it again")
+    if not any((folder / name).exists() for name in WEIGHTS):
+        raise InputError(f"{folder}: no model.safetensors; Trueline loads safetensors only, convert the weights")
