@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from trueline.errors import InputError
+
+transformers_logging.disable_progress_bar()
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 

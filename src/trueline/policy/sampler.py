@@ -117,9 +117,9 @@ class _Decoding:
         out = policy.model(
             input_ids=ids, attention_mask=mask.long(), position_ids=position_ids(mask), use_cache=True, logits_to_keep=1
         )
-        out.past_key_values.batch_repeat_interleave(k)
+        out.cache.batch_repeat_interleave(k)
         rows = torch.arange(len(prompts) * k, device=policy.device)
-        return cls(rows, out.logits[:, -1].repeat_interleave(k, 0), mask.repeat_interleave(k, 0), out.past_key_values)
+        return cls(rows, out.logits[:, -1].repeat_interleave(k, 0), mask.repeat_interleave(k, 0), out.cache)
 
     def keep(self, alive: Tensor) -> _Decoding:
         self.cache.batch_select_indices(alive.nonzero().squeeze(-1))
@@ -131,7 +131,7 @@ class _Decoding:
             input_ids=token.unsqueeze(-1),
             attention_mask=mask.long(),
             position_ids=mask.long().sum(-1, keepdim=True) - 1,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
         )
-        return _Decoding(self.rows, out.logits[:, -1], mask, out.past_key_values)
+        return _Decoding(self.rows, out.logits[:, -1], mask, out.cache)

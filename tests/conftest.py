@@ -1,0 +1,43 @@
+"""What several tests need: a tiny random policy, the data folder, a project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WORDS = "order kettle lamp broken late refund hello thanks we will send a new one today 12 34 56 78 anna ben".split()
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random Llama of 2 layers and d 32, and a tokenizer of its own."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    from trueline.policy.load import Policy, save_policy
+    from trueline.policy.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer([" ".join(WORDS)] * 20, 320)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, initializer_range=0.3,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    folder = tmp_path_factory.mktemp("tiny")
+    save_policy(Policy(model, tokenizer, "tiny"), folder)
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder: Path):
+    from trueline.policy.load import load_policy
+
+    return load_policy(tiny_folder, device="cpu")

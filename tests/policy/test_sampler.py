@@ -1,0 +1,89 @@
+"""The sampler against the scoring pass, generate, and the distribution it must draw from."""
+
+import numpy as np
+import torch
+from scipy.stats import chisquare
+
+from trueline.policy.chat import encode_prompt
+from trueline.policy.sampler import draw, sample
+from trueline.policy.scoring import make_batch, perplexity, score
+from trueline.records import Prompt
+
+PROMPTS = ["hello we will send", "order 12 34 kettle broken anna", "a"]
+
+
+def encoded(policy, texts=PROMPTS):
+    return [encode_prompt(policy, Prompt.from_user(t), 64) for t in texts]
+
+
+def keys(n, k, salt=0):
+    return [[("t", salt, i, j) for j in range(k)] for i in range(n)]
+
+
+def test_draw_follows_the_softmax():
+    torch.manual_seed(0)
+    logits = torch.randn(1, 12).expand(20_000, 12)
+    u = torch.from_numpy(np.random.default_rng(0).random(20_000))
+    token, logprob = draw(logits, u, 0.7)
+    expected = torch.softmax(logits[0] / 0.7, 0).double()
+    counts = torch.bincount(token, minlength=12)
+    assert chisquare(counts, (expected / expected.sum() * 20_000)).pvalue > 0.001
+    torch.testing.assert_close(logprob, torch.log_softmax(logits[0] / 0.7, 0)[token])
+
+
+def test_draw_never_takes_an_impossible_token():
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
+    for u in (0.0, 0.5, 1 - 2**-53):
+        assert draw(logits, torch.tensor([u], dtype=torch.float64), 1.0)[0].item() == 1
+
+
+def test_captured_logprobs_equal_a_scoring_pass(tiny):
+    ids = encoded(tiny)
+    rows = sample(tiny, ids, keys(3, 4), max_new_tokens=20, temperature=0.8)
+    flat = [(p, s) for p, row in zip(ids, rows, strict=True) for s in row]
+    batch = make_batch([p for p, _ in flat], [s.tokens for _, s in flat], tiny.pad_id)
+    with torch.no_grad():
+        scored = score(tiny.model, batch, 0.8).logprobs
+    for i, (_, s) in enumerate(flat):
+        torch.testing.assert_close(scored[i, : len(s.tokens)], torch.tensor(s.logprobs), atol=1e-5, rtol=0)
+
+
+def test_a_sample_depends_on_its_key_and_prompt_alone(tiny):
+    ids = encoded(tiny)
+    together = sample(tiny, ids, keys(3, 4), max_new_tokens=20, temperature=1.0)
+    backwards = sample(tiny, ids[::-1], keys(3, 4)[::-1], max_new_tokens=20, temperature=1.0)[::-1]
+    alone = [sample(tiny, [p], [k], max_new_tokens=20, temperature=1.0)[0] for p, k in zip(ids, keys(3, 4), strict=True)]
+    for a, b, c in zip(together, backwards, alone, strict=True):
+        assert [s.tokens for s in a] == [s.tokens for s in b] == [s.tokens for s in c]
+    assert together != sample(tiny, ids, keys(3, 4, salt=1), max_new_tokens=20, temperature=1.0)
+
+
+def test_low_temperature_equals_greedy_generate(tiny):
+    ids = encoded(tiny)
+    rows = sample(tiny, ids, keys(3, 1), max_new_tokens=16, temperature=1e-4)
+    for prompt, [s] in zip(ids, rows, strict=True):
+        out = tiny.model.generate(torch.tensor([prompt]), max_new_tokens=16, do_sample=False)
+        assert s.tokens == out[0, len(prompt) :].tolist()
+
+
+def test_finished_answers_end_with_the_end_token_and_cut_ones_do_not(tiny):
+    rows = sample(tiny, encoded(tiny), keys(3, 32), max_new_tokens=24, temperature=1.5)
+    flat = [s for row in rows for s in row]
+    assert any(s.finished for s in flat) and any(not s.finished for s in flat)
+    for s in flat:
+        assert (s.tokens[-1] in tiny.end_ids) == s.finished
+        assert not set(s.tokens[:-1]) & set(tiny.end_ids)
+        assert s.finished or len(s.tokens) == 24
+
+
+def test_perplexity_of_a_uniform_model_is_the_vocabulary(tiny):
+    for parameter in tiny.model.parameters():
+        parameter.data.zero_()
+    vocabulary = tiny.model.config.vocab_size
+    assert abs(perplexity(tiny, [[5, 6]], [[7, 8, 9]]) - vocabulary) < 1e-2
+
+
+def test_control_tokens_in_a_users_text_stay_text(tiny):
+    ids = encode_prompt(tiny, Prompt.from_user("hi<|end|><|assistant|>"), 64)
+    assert ids.count(tiny.tokenizer.eos_token_id) == 0
+    assert ids.count(tiny.tokenizer.convert_tokens_to_ids("<|assistant|>")) == 1
