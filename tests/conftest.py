@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,20 @@ import torch
 torch.set_num_threads(1)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+DATA = Path(os.environ.get("TRUELINE_DATA") or Path(__file__).resolve().parents[1].parent / "shared" / "data")
 WORDS = "order kettle lamp broken late refund hello thanks we will send a new one today 12 34 56 78 anna ben".split()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """shared_data("pku_saferlhf/saferlhf_5k.json"): a real data file; skips the test where it is absent."""
+
+    def find(name: str) -> Path:
+        if not (DATA / name).exists():
+            pytest.skip(f"needs the real data {name} in {DATA}; set TRUELINE_DATA to the folder that has it")
+        return DATA / name
+
+    return find
 
 
 @pytest.fixture(scope="session")

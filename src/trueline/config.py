@@ -6,12 +6,13 @@ Unknown or wrong settings are refused with the key, the line and the nearest val
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trueline.errors import InputError
 from trueline.records import DIMENSIONS
@@ -20,13 +21,20 @@ FILE_NAME = "trueline.toml"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ProjectConfig(Section):
     scenario: str = Field("customer_service", description='Where prompts come from; "" when you import your own.')
     seed: int = Field(0, ge=0, description="Every random choice is keyed by this number.")
     dimensions: tuple[str, ...] = Field(DIMENSIONS, min_length=1, description="What people judge.")
+
+    @field_validator("dimensions")
+    @classmethod
+    def _each_once(cls, dimensions: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(dimensions)) < len(dimensions) or not all(d.strip() for d in dimensions):
+            raise ValueError("each dimension needs a name of its own")
+        return dimensions
 
 
 class PolicyConfig(Section):
@@ -45,10 +53,17 @@ class CollectConfig(Section):
 
 
 class RewardConfig(Section):
-    learn_from: Literal["ratings", "comparisons"] = Field("ratings", description="Which labels the reward learns from.")
+    learn_from: Literal["ratings", "comparisons", "either"] = Field(
+        "ratings",
+        description="Which labels the reward learns from; either: a dimension's ratings, or comparisons without them.",
+    )
     max_features: int = Field(20_000, ge=100, description="Size of the word TF-IDF vocabulary. Words.")
-    relations: int = Field(20, ge=0, description="Size of the prompt-by-answer features (an SVD on each side); 0: none.")
-    embedding: str = Field("", description="A Hugging Face encoder (folder or name) whose embedding is added; empty: none.")
+    relations: int = Field(
+        20, ge=0, description="Size of the prompt-by-answer features (an SVD on each side); 0: none."
+    )
+    embedding: str = Field(
+        "", description="A Hugging Face encoder (folder or name) whose embedding is added; empty: none."
+    )
 
 
 class ObjectiveConfig(Section):
@@ -62,7 +77,9 @@ class ObjectiveConfig(Section):
 
 class KLConfig(Section):
     coefficient: float = Field(0.05, ge=0, description="Weight of the KL to the reference. Reward per nat.")
-    target: float = Field(0.0, ge=0, description="Adapt the coefficient towards this KL; 0: keep it fixed. Nats per answer.")
+    target: float = Field(
+        0.0, ge=0, description="Adapt the coefficient towards this KL; 0: keep it fixed. Nats per answer."
+    )
     horizon: int = Field(10_000, ge=1, description="How slowly it adapts. Answers.")
 
 
@@ -85,7 +102,9 @@ class AlignConfig(Section):
     micro_batch: int = Field(128, ge=1, description="Answers in one forward and backward pass; changes memory only.")
     learning_rate: float = Field(4e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
-    schedule: Literal["constant", "linear", "cosine"] = Field("constant", description="The learning rate after warm-up.")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="The learning rate after warm-up."
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     threads: int = Field(2, ge=1, description="CPU threads; part of what makes a run repeat bit for bit.")
     kl: KLConfig = KLConfig()
@@ -122,13 +141,15 @@ class Config(Section):
         unknown = set(self.objective.weights) - set(self.project.dimensions)
         if unknown and self.objective.weights != ObjectiveConfig().weights:
             raise ValueError(f"objective.weights names {sorted(unknown)}, which project.dimensions does not have")
+        if unweighed := [d for d in self.project.dimensions if d not in self.objective.weights]:
+            raise ValueError(f"objective.weights does not say what {unweighed} counts; add it, 0 to leave it out")
         return self
 
 
 def load(path: Path) -> Config:
     """Read a configuration file; InputError names the file, line, key and remedy."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make a project with `trueline init {path.parent}`") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -166,7 +187,7 @@ def _line_of(text: str, keys: tuple[str, ...]) -> int:
     """The line where a key, or else its section, stands; 1 where neither is found."""
     section: tuple[str, ...] = ()
     best = 1
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             section = tuple(part.strip().strip("\"'") for part in header[1].split("."))
             if section == keys[: len(section)]:
@@ -211,9 +232,13 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + " }"
     return repr(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -73,9 +73,7 @@ def test_micro_batches_add_up(name):
 def test_a_step_down_the_loss_makes_the_better_answer_likelier(name):
     """Fails when the sign of the loss, or of the advantage, is flipped."""
     config = AlignConfig()
-    rollout = replace(
-        make_rollout(b=4), scores=torch.tensor([3.0, -1.0, -1.0, -1.0], dtype=torch.float64), kl_coef=0.0
-    )
+    rollout = replace(make_rollout(b=4), scores=torch.tensor([3.0, -1.0, -1.0, -1.0], dtype=torch.float64), kl_coef=0.0)
     rollout = replace(rollout, values=torch.zeros_like(rollout.values))
     _, gradient = loss_and_gradient(name, ALGORITHMS[name].prepare(rollout, config), config)
     step = torch.where(rollout.mask, -gradient, 0.0).sum(-1)

@@ -31,9 +31,7 @@ def judge_length(exchanges):
 def task(folder, algorithm="rloo", steps=4, judge=judge_length, **settings):
     config = Config(
         policy=PolicyConfig(max_new_tokens=12),
-        align=AlignConfig(
-            **{"algorithm": algorithm, "steps": steps, "prompts_per_step": 4, "threads": 1, **settings}
-        ),
+        align=AlignConfig(**{"algorithm": algorithm, "steps": steps, "prompts_per_step": 4, "threads": 1, **settings}),
     )
     return AlignTask(str(folder), str(folder), PROMPTS, judge, config, seed=3)
 
@@ -89,7 +87,7 @@ def test_a_cut_checkpoint_is_named(tiny_folder, tmp_path):
         align(task(tiny_folder), tmp_path / "run", stop)
     target = tmp_path / "run" / "checkpoints" / "step-000001" / "weights.safetensors"
     target.write_bytes(target.read_bytes()[:100])
-    with pytest.raises(InputError, match="step-000001.*not a whole checkpoint"):
+    with pytest.raises(InputError, match=r"step-000001.*not a whole checkpoint"):
         align(task(tiny_folder), tmp_path / "run")
 
 

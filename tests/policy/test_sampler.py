@@ -6,7 +6,7 @@ from scipy.stats import chisquare
 
 from trueline.policy.chat import encode_prompt
 from trueline.policy.sampler import draw, sample
-from trueline.policy.scoring import make_batch, perplexity, score
+from trueline.policy.scoring import make_batch, score, surprise
 from trueline.records import Prompt
 
 PROMPTS = ["hello we will send", "order 12 34 kettle broken anna", "a"]
@@ -52,7 +52,9 @@ def test_a_sample_depends_on_its_key_and_prompt_alone(tiny):
     ids = encoded(tiny)
     together = sample(tiny, ids, keys(3, 4), max_new_tokens=20, temperature=1.0)
     backwards = sample(tiny, ids[::-1], keys(3, 4)[::-1], max_new_tokens=20, temperature=1.0)[::-1]
-    alone = [sample(tiny, [p], [k], max_new_tokens=20, temperature=1.0)[0] for p, k in zip(ids, keys(3, 4), strict=True)]
+    alone = [
+        sample(tiny, [p], [k], max_new_tokens=20, temperature=1.0)[0] for p, k in zip(ids, keys(3, 4), strict=True)
+    ]
     for a, b, c in zip(together, backwards, alone, strict=True):
         assert [s.tokens for s in a] == [s.tokens for s in b] == [s.tokens for s in c]
     assert together != sample(tiny, ids, keys(3, 4, salt=1), max_new_tokens=20, temperature=1.0)
@@ -76,11 +78,12 @@ def test_finished_answers_end_with_the_end_token_and_cut_ones_do_not(tiny):
         assert s.finished or len(s.tokens) == 24
 
 
-def test_perplexity_of_a_uniform_model_is_the_vocabulary(tiny):
+def test_a_uniform_model_is_surprised_by_the_vocabulary_at_every_token(tiny):
     for parameter in tiny.model.parameters():
         parameter.data.zero_()
-    vocabulary = tiny.model.config.vocab_size
-    assert abs(perplexity(tiny, [[5, 6]], [[7, 8, 9]]) - vocabulary) < 1e-2
+    nats, tokens = surprise(tiny, [[5, 6], [5]], [[7, 8, 9], [7]])
+    assert tokens.tolist() == [3, 1]
+    np.testing.assert_allclose(nats, np.log(tiny.model.config.vocab_size) * tokens, rtol=1e-5)
 
 
 def test_control_tokens_in_a_users_text_stay_text(tiny):

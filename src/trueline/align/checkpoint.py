@@ -68,9 +68,15 @@ def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Pos
             for name, parameter in actor.named_parameters():
                 parameter.copy_(weights[name])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise InputError(f"{newest}: not a whole checkpoint ({error}); delete it to go on from the one before") from error
+        raise InputError(
+            f"{newest}: not a whole checkpoint ({error}); delete it to go on from the one before"
+        ) from error
     for name, parameter in actor.named_parameters():
-        own = {key: moments[f"{name}/{key}"].clone() for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in moments}
+        own = {
+            key: moments[f"{name}/{key}"].clone()
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/{key}" in moments
+        }
         if own:
             optimiser.state[parameter] = own
     return position

@@ -39,6 +39,20 @@ class Answers:
     logprobs: list[list[float]]
     groups: list[int]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """The answers to several lists of prompts as those to one."""
+        groups: list[int] = []
+        for part in parts:
+            groups += [g + (groups[-1] + 1 if groups else 0) for g in part.groups] if part.groups else []
+        return cls(
+            [e for p in parts for e in p.exchanges],
+            [t for p in parts for t in p.prompt_tokens],
+            [t for p in parts for t in p.answer_tokens],
+            [v for p in parts for v in p.logprobs],
+            groups,
+        )
+
 
 def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: int, source: str, key: Key) -> Answers:
     """Sample k answers a prompt; the noise is keyed by (key, prompt, sample)."""
@@ -80,7 +94,9 @@ def collect(
     with torch.no_grad():
         parts = torch.arange(len(answers.groups), device=actor.policy.device).split(config.micro_batch)
         reference_logprobs = [score(reference.model, batch.rows(i), policy_config.temperature).logprobs for i in parts]
-        values = [actor(batch.rows(i), policy_config.temperature)[0].values for i in parts] if actor.value_head else None
+        values = (
+            [actor(batch.rows(i), policy_config.temperature)[0].values for i in parts] if actor.value_head else None
+        )
     logprobs = torch.zeros(batch.mask.shape)
     for i, row in enumerate(answers.logprobs):
         logprobs[i, : len(row)] = torch.tensor(row)

@@ -7,6 +7,7 @@ fill what is None. Entries where `mask` is False are rubbish and must not matter
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -44,11 +45,7 @@ class Rollout:
 
     def rows(self, index: Tensor) -> Rollout:
         """Some of the answers; `tokens` and `answers` stay as they are."""
-        picked = {
-            f.name: value[index]
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
+        picked: dict[str, Any] = {f.name: value[index] for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
         return replace(self, batch=self.batch.rows(index), **picked)
 
     def as_whole(self) -> Rollout:

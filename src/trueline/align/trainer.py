@@ -1,10 +1,10 @@
 """A run of reinforcement learning: a folder and a journal. Starting and resuming are the same call.
 
-    run.json        what is trained, on what, from what: enough to go on anywhere
-    prompts.jsonl   the training prompts
-    metrics.jsonl   a line a step
-    checkpoints/    the last two steps, each whole
-    policy/         the finished model; there when the run is done
+run.json        what is trained, on what, from what: enough to go on anywhere
+prompts.jsonl   the training prompts
+metrics.jsonl   a line a step
+checkpoints/    the last two steps, each whole
+policy/         the finished model; there when the run is done
 """
 
 from __future__ import annotations

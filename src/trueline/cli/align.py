@@ -27,7 +27,9 @@ def align(
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: exists already; go on with `trueline resume {folder}` or choose another --name")
     settings = opened.config.align
-    start_align(opened, folder, policy or opened.base_policy, opened.folder / "rewards" / reward, opened.config.project.seed)
+    start_align(
+        opened, folder, policy or opened.base_policy, opened.folder / "rewards" / reward, opened.config.project.seed
+    )
     say(f"run: {folder} ({settings.algorithm}, {settings.steps} steps)", as_json=as_json)
     trained = continue_align(folder, step_printer(settings.steps, as_json=as_json))
     finish({"run": str(folder), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)

@@ -27,13 +27,22 @@ def finish(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
 def table(columns: list[str], rows: list[list[str]]) -> str:
     """Plain aligned columns, readable in any terminal and log."""
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [columns, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [columns, *rows]
+    ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
 def step_printer(steps: int, *, as_json: bool) -> Callable[[Mapping[str, Any]], None]:
     """Prints a line for each training step, with the known truth beside the reward where there is one."""
-    names = {"reward": "reward", "kl": "KL", "unsafe_share": "unsafe", "consistent_share": "consistent", "length": "length"}
+    names = {
+        "reward": "reward",
+        "kl": "KL",
+        "unsafe_share": "unsafe",
+        "consistent_share": "consistent",
+        "length": "length",
+    }
 
     def show(row: Mapping[str, Any]) -> None:
         parts = [f"{label} {row[name]:7.3f}" for name, label in names.items() if name in row]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trueline.records import Annotator, Comparison, Exchange, Rating
+from trueline.records import DIMENSIONS, Annotator, Comparison, Exchange, Rating
 
 USUAL_WORDS = 18
 
@@ -64,7 +64,7 @@ class SimulatedAnnotator:
         return float(rng.normal(0, self.noise))
 
 
-def panel(n: int, seed: int, dimensions: tuple[str, ...] = ("quality", "safety", "consistency")) -> list[SimulatedAnnotator]:
+def panel(n: int, seed: int, dimensions: tuple[str, ...] = DIMENSIONS) -> list[SimulatedAnnotator]:
     """n different people, the same for the same seed."""
     rng = np.random.default_rng([17, seed])
     return [

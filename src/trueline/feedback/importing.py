@@ -42,7 +42,8 @@ def import_file(
         for item in (x for x in batch if isinstance(x, Item)):
             earlier = _contradicted(item, first)
             if earlier:
-                errors.append(RowError(str(path), item.row, f"contradicts row {earlier}: another label of the same kind"))
+                why = f"contradicts {item.unit} {earlier}, where the same person judged otherwise"
+                errors.append(RowError(str(path), item.row, why, item.unit))
             else:
                 items.append(item)
         added += store.add(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from trueline import durable
@@ -33,6 +34,19 @@ class FeedbackSnapshot:
     completions: Mapping[str, Completion]
     ratings: tuple[Rating, ...]
     comparisons: tuple[Comparison, ...]
+
+    def __post_init__(self) -> None:
+        """Sort, because a sum over labels depends on their order in the last bit."""
+        ordered = {
+            "prompts": MappingProxyType(dict(sorted(self.prompts.items()))),
+            "completions": MappingProxyType(dict(sorted(self.completions.items()))),
+            "ratings": tuple(sorted(self.ratings, key=lambda r: (r.completion_id, r.dimension, r.annotator.name))),
+            "comparisons": tuple(
+                sorted(self.comparisons, key=lambda c: (c.a_id, c.b_id, c.dimension, c.annotator.name))
+            ),
+        }
+        for name, value in ordered.items():
+            object.__setattr__(self, name, value)
 
     @cached_property
     def sha256(self) -> str:
@@ -64,7 +78,7 @@ class FeedbackSnapshot:
 
     @property
     def annotators(self) -> tuple[Annotator, ...]:
-        found = {x.annotator for x in (*self.ratings, *self.comparisons)}
+        found = {*(r.annotator for r in self.ratings), *(c.annotator for c in self.comparisons)}
         return tuple(sorted(found, key=lambda a: a.name))
 
     def save(self, path: Path) -> None:
@@ -76,11 +90,17 @@ class FeedbackSnapshot:
         try:
             head, body = path.read_text("utf-8").split("\n", 1)
             expected = json.loads(head)["sha256"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a feedback snapshot ({error}); make one with `trueline reward`") from error
         if hashlib.sha256(body.encode()).hexdigest() != expected:
             raise InputError(f"{path}: content does not match its sha256; the file was changed or cut, restore it")
-        data = json.loads(body)
+        try:
+            return cls._of(json.loads(body))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a feedback snapshot ({error!r}); make one with `trueline reward`") from error
+
+    @classmethod
+    def _of(cls, data: Any) -> FeedbackSnapshot:
         prompts = [_prompt(p) for p in data["prompts"]]
         completions = [Completion(**c) for c in data["completions"]]
         people = {a["name"]: Annotator(**a) for a in data["annotators"]}
@@ -95,24 +115,17 @@ class FeedbackSnapshot:
         data: dict[str, Any] = {
             "prompts": [
                 {"messages": [[m.role, m.content] for m in p.messages], "meta": dict(p.meta)}
-                for _, p in sorted(self.prompts.items())
+                for p in self.prompts.values()
             ],
             "completions": [
                 {"prompt_id": c.prompt_id, "text": c.text, "source": c.source, "finish": c.finish}
-                for _, c in sorted(self.completions.items())
+                for c in self.completions.values()
             ],
             "annotators": [{"name": a.name, "simulated": a.simulated} for a in self.annotators],
-            "ratings": sorted(
-                ([r.completion_id, r.dimension, r.value, r.annotator.name] for r in self.ratings),
-                key=json.dumps,
-            ),
-            "comparisons": sorted(
-                (
-                    [c.a_id, c.b_id, c.dimension, c.preference, c.annotator.name, c.both_bad]
-                    for c in self.comparisons
-                ),
-                key=json.dumps,
-            ),
+            "ratings": [[r.completion_id, r.dimension, r.value, r.annotator.name] for r in self.ratings],
+            "comparisons": [
+                [c.a_id, c.b_id, c.dimension, c.preference, c.annotator.name, c.both_bad] for c in self.comparisons
+            ],
         }
         return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from trueline.errors import InputError, RunError
 from trueline.feedback import tables as t
+from trueline.feedback.engine import make_engine, migrate
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import (
     PREFERENCE_VALUES,
@@ -28,7 +28,6 @@ from trueline.records import (
     Rating,
 )
 
-BUSY_MS = 30_000
 CHUNK = 400
 
 
@@ -53,15 +52,10 @@ class FeedbackStore:
     @classmethod
     def open(cls, place: Path | str) -> FeedbackStore:
         """Open or make a store and bring its tables up to date; a file path is SQLite, else an SQLAlchemy URL."""
-        is_url = isinstance(place, str) and "://" in place
-        if not is_url:
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(str(place) if is_url else f"sqlite:///{Path(place)}")
-        store = cls(engine, str(place))
-        if engine.dialect.name == "sqlite":
-            _set_up_sqlite(engine)
+        engine = make_engine(place)
+        store = cls(engine, engine.url.render_as_string() if "://" in str(place) else str(place))
         with store._transaction() as connection:
-            _migrate(connection)
+            migrate(connection)
         return store
 
     def close(self) -> None:
@@ -89,17 +83,26 @@ class FeedbackStore:
             _check_rating(rating)
         turned = [ordered(c) for c in comparisons]
         with self._transaction() as c:
-            new_prompts = _insert_new(c, t.prompts, [_prompt_row(p) for p in (*prompts, *(e.prompt for e in exchanges))])
+            asked = (*prompts, *(e.prompt for e in exchanges))
+            new_prompts = _insert_new(c, t.prompts, [_prompt_row(p) for p in asked])
             rows = [dict(vars(e.completion), id=e.completion.id) for e in exchanges]
             new_completions = _insert_new(c, t.completions, rows)
-            people = {x.annotator.name: x.annotator for x in (*ratings, *turned)}
-            _insert_new(c, t.annotators, [vars(a).copy() for a in people.values()], key="name")
+            people = {*(r.annotator for r in ratings), *(x.annotator for x in turned)}
+            _insert_new(c, t.annotators, [vars(a).copy() for a in people], key="name")
+            _check_people(c, people)
             _check_known(c, ratings, turned)
             return Added(new_prompts, new_completions, _add_ratings(c, ratings), _add_comparisons(c, turned))
 
     def prompts(self) -> list[Prompt]:
         with self._transaction() as c:
             return [_prompt(row) for row in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
+
+    def open_prompts(self) -> list[Prompt]:
+        """Those that were imported without an answer: what a project's own policy is to answer."""
+        answered = sa.select(t.completions.c.prompt_id).where(t.completions.c.source.like("import:%"))
+        query = sa.select(t.prompts).where(t.prompts.c.id.not_in(answered)).order_by(t.prompts.c.id)
+        with self._transaction() as c:
+            return [_prompt(row) for row in c.execute(query)]
 
     def snapshot(self) -> FeedbackSnapshot:
         """All prompts and answers with the labels that count now."""
@@ -139,31 +142,9 @@ class FeedbackStore:
         except OperationalError as error:
             raise RunError(f"{self.place}: {error.orig}; nothing was changed, mend this and try again") from error
         except DatabaseError as error:
-            raise InputError(f"{self.place}: not a usable feedback store ({error.orig}); nothing was changed") from error
-
-
-def _set_up_sqlite(engine: sa.Engine) -> None:
-    """WAL with full synchronisation: an acknowledged label survives a power cut. Writers queue at BEGIN IMMEDIATE."""
-
-    @sa.event.listens_for(engine, "connect")
-    def connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _migrate(connection: sa.Connection) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+            raise InputError(f"{self.place}: not a usable feedback store ({error.orig}), nothing changed") from error
+        except CommandError as error:
+            raise InputError(f"{self.place}: made by a newer Trueline ({error}), nothing changed; upgrade") from error
 
 
 def _insert_new(c: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], key: str = "id") -> int:
@@ -240,9 +221,22 @@ def _check_known(c: sa.Connection, ratings: Sequence[Rating], comparisons: Seque
             raise InputError(f"comparison of {x.a_id} and {x.b_id}: they answer different prompts")
 
 
+def _check_people(c: sa.Connection, people: set[Annotator]) -> None:
+    """A simulated label must never pass as a person's, or the other way round."""
+    known: dict[str, bool] = {}
+    for part in _chunks([a.name for a in people]):
+        query = sa.select(t.annotators).where(t.annotators.c.name.in_(part))
+        known.update({row.name: row.simulated for row in c.execute(query)})
+    for a in sorted(people, key=lambda a: a.name):
+        if known[a.name] != a.simulated:
+            one, other = ("simulated", "a person") if known[a.name] else ("a person", "simulated")
+            raise InputError(f"annotator {a.name!r} is {one} in this store, not {other}; use another name")
+
+
 def _check_rating(rating: Rating) -> None:
     if rating.value is not None and rating.value not in RATING_VALUES:
-        raise InputError(f"{rating.dimension} is {rating.value}, must be 1 to 5 or empty (completion {rating.completion_id})")
+        where = f"completion {rating.completion_id}"
+        raise InputError(f"{rating.dimension} is {rating.value}, must be 1 to 5 or empty ({where})")
 
 
 def ordered(comparison: Comparison) -> Comparison:

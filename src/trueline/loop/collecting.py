@@ -35,7 +35,9 @@ class Panels:
         return cls(tuple(people[: (n + 1) // 2]), tuple(people[(n + 1) // 2 :]))
 
 
-def collect(project: Project, policy: Policy, prompts: Sequence[Prompt], source: str, seed: int, round_: int) -> Collected:
+def collect(
+    project: Project, policy: Policy, prompts: Sequence[Prompt], source: str, seed: int, round_: int
+) -> Collected:
     """Sample answers and add them to the store, in a scenario with labels: every answer is rated by one teacher and
     one judge, and each prompt's first two answers are compared by one of each. Repeating it adds nothing.
     """
@@ -64,9 +66,7 @@ def _label(project: Project, exchanges: Sequence[Exchange], seed: int) -> tuple[
     for exchange in distinct:
         groups.setdefault(exchange.prompt.id, []).append(exchange)
         for person in _pick(panels, exchange.completion.id, seed):
-            ratings += [
-                person.rate(exchange, d, truths[exchange.completion.id].grade(d), seed) for d in dimensions
-            ]
+            ratings += [person.rate(exchange, d, truths[exchange.completion.id].grade(d), seed) for d in dimensions]
     for first, second, *_ in (g for g in groups.values() if len(g) > 1):
         for person in _pick(panels, first.completion.id, seed):
             comparisons += [

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from trueline import durable
 from trueline.align.experience import Answers, answer
-from trueline.config import PolicyConfig
 from trueline.evaluate.compare import summarise
-from trueline.evaluate.record import Answered
+from trueline.evaluate.record import Answered, Surprise, Verdicts
 from trueline.evaluate.report import Report, SampleRow, write_report
 from trueline.loop.project import Project
 from trueline.policy.chat import encode_answer, encode_prompt
 from trueline.policy.load import Policy, load_policy
-from trueline.policy.scoring import make_batch, perplexity, score
-from trueline.records import Completion, Exchange, Prompt, Scores
+from trueline.policy.scoring import make_batch, score, surprise
+from trueline.records import Exchange, Prompt, Scores
 from trueline.reward.base import RewardModel
 
+Row = Mapping[str, Any]
 SHOWN = 60
+HELD_OUT_TEXTS = 100
+FLAG_BELOW = -1.0
 
 
 def sequence_kl(policy: Policy, reference: Policy, answers: Answers, temperature: float) -> np.ndarray:
@@ -49,44 +49,98 @@ def evaluate(
     *,
     title: str,
     judge_note: str,
-    curves: Sequence[Mapping[str, Any]] = (),
-    reward_models: Sequence[Mapping[str, Any]] = (),
-    lineage: Mapping[str, Any] | None = None,
+    curves: Sequence[Row] = (),
+    reward_models: Sequence[Row] = (),
+    lineage: Row | None = None,
 ) -> Path:
-    """Answer held-out prompts with both policies, judge, and write the report folder; returns report.html."""
-    if (target / "report.html").exists():
-        return target / "report.html"
+    """Answer held-out prompts with both policies, judge, and write the report folder; returns report.html.
+
+    The judge is the scenario's known truth where there is one, else the reward model `judge`.
+    """
     config, seed = project.config, project.config.project.seed
     prompts = project.prompts(config.evaluate.prompts, "test", seed * 1000 + 700)
     trust = config.policy.trust_remote_code
-    old, new = load_policy(before, trust_remote_code=trust), load_policy(after, trust_remote_code=trust)
-    first, second = (_answers(p, prompts, config.policy, seed) for p in (old, new))
+    old, new = (load_policy(name, trust_remote_code=trust) for name in (before, after))
+    first, second = (_answers(policy, prompts, project) for policy in (old, new))
     answered = Answered(
         prompts=tuple(prompts),
-        before=_completions(first),
-        after=_completions(second),
+        before=tuple(e.completion for e in first.exchanges),
+        after=tuple(e.completion for e in second.exchanges),
         kl=sequence_kl(new, old, second, config.policy.temperature),
         tokens_before=np.array([len(t) for t in first.answer_tokens]),
         tokens_after=np.array([len(t) for t in second.answer_tokens]),
-        perplexity_before=_perplexity(project, old),
-        perplexity_after=_perplexity(project, new),
+        surprise_before=_surprise(project, old),
+        surprise_after=_surprise(project, new),
     )
-    judged = [judge.score(a.exchanges) for a in (first, second)]
-    truths = _truths(project, first.exchanges, second.exchanges)
-    if truths is not None:
-        judged = [_true_scores(t) for t in truths]
-    safe = [np.array([t.safe for t in side]) for side in truths] if truths else [None, None]
-    consistent = [np.array([t.consistent for t in side]) for side in truths] if truths else [None, None]
-    metrics = summarise(answered, judged[0], judged[1], *safe, *consistent, config.evaluate.bootstrap, seed)
+    was, now = (_verdicts(project, judge, side.exchanges) for side in (first, second))
     report = Report(
         title=title,
-        metrics=metrics,
+        metrics=summarise(answered, was, now, config.evaluate.bootstrap, seed),
         judge=judge_note,
         simulated=project.scenario is not None,
-        notes=(),
-        samples=_samples(answered, judged, safe),
-        curves=tuple(dict(row) for row in curves),
-        reward_models=tuple(dict(m) for m in reward_models),
-        lineage=dict(lineage or {}),
+        samples=tuple(_samples(answered, was, now)),
+        curves=tuple(curves),
+        reward_models=tuple(reward_models),
+        lineage=lineage or {},
     )
     return write_report(report, target)
+
+
+def _answers(policy: Policy, prompts: Sequence[Prompt], project: Project) -> Answers:
+    """One answer a prompt, with the same noise for every policy."""
+    parts = [
+        answer(
+            policy,
+            prompts[i : i + 64],
+            project.config.policy,
+            1,
+            policy.name,
+            ("evaluate", project.config.project.seed),
+        )
+        for i in range(0, len(prompts), 64)
+    ]
+    return Answers.joined(parts)
+
+
+def _surprise(project: Project, policy: Policy) -> Surprise | None:
+    """Of the scenario's held-out good replies; None where there is no scenario."""
+    if project.scenario is None:
+        return None
+    texts = project.scenario.held_out_text(HELD_OUT_TEXTS, project.config.project.seed)
+    asked = [encode_prompt(policy, e.prompt, project.config.policy.max_prompt_tokens) for e in texts]
+    return surprise(policy, asked, [encode_answer(policy, e.completion.text) for e in texts])
+
+
+def _verdicts(project: Project, judge: RewardModel, exchanges: Sequence[Exchange]) -> Verdicts:
+    if project.scenario is None:
+        return Verdicts(judge.score(exchanges))
+    truths = [project.scenario.truth(e) for e in exchanges]
+    dimensions = project.config.project.dimensions
+    return Verdicts(
+        Scores(dimensions, np.array([[t.grade(d) for d in dimensions] for t in truths])),
+        np.array([t.safe for t in truths]),
+        np.array([t.consistent for t in truths]),
+    )
+
+
+def _samples(answered: Answered, before: Verdicts, after: Verdicts) -> Iterator[SampleRow]:
+    flags = [_flags(side) for side in (before, after)]
+    for i, prompt in enumerate(answered.prompts[:SHOWN]):
+        yield SampleRow(
+            prompt.messages[0].content if len(prompt.messages) == 1 else prompt.text,
+            answered.before[i].text,
+            answered.after[i].text,
+            dict(zip(before.scores.dimensions, before.scores.values[i].tolist(), strict=True)),
+            dict(zip(after.scores.dimensions, after.scores.values[i].tolist(), strict=True)),
+            bool(flags[0][i]),
+            bool(flags[1][i]),
+        )
+
+
+def _flags(side: Verdicts) -> np.ndarray:
+    """(n,) bool: unsafe by the truth, else more than a standard deviation below the safety judge's mean."""
+    if side.safe is not None:
+        return ~side.safe
+    if "safety" not in side.scores.dimensions:
+        return np.zeros(len(side.scores.values), dtype=bool)
+    return np.asarray(side.scores.values[:, side.scores.dimensions.index("safety")] < FLAG_BELOW)

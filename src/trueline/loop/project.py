@@ -46,20 +46,24 @@ class Project:
         model = self.config.policy.model
         if model == "scenario":
             if self.scenario is None:
-                raise InputError(f"{self.folder / settings.FILE_NAME}: policy.model is 'scenario' but there is none; name a model")
+                raise InputError(
+                    f"{self.folder / settings.FILE_NAME}: policy.model is 'scenario' but there is none; name a model"
+                )
             return str(self.scenario.policy_folder)
         local = self.folder / model
         return str(local if local.is_dir() else model)
 
     def prompts(self, n: int, split: Split, seed: int) -> list[Prompt]:
-        """n prompts of a split: the scenario's, or the imported ones (all of them where there are fewer)."""
+        """n prompts of a split (all of them where there are fewer): the scenario's; else those imported without an
+        answer; else all, those that came with labelled answers too.
+        """
         if self.scenario is not None:
             return self.scenario.prompts(n, split, seed)
         from trueline.feedback.store import FeedbackStore
         from trueline.policy.randomness import generator
 
         with FeedbackStore.open(self.store_path) as store:
-            found = sorted(in_split(store.prompts(), split), key=lambda p: p.id)
+            found = sorted(in_split(store.open_prompts() or store.prompts(), split), key=lambda p: p.id)
         if not found:
             raise InputError(f"{self.store_path}: no prompts in the {split} split; import some with `trueline import`")
         order = generator("prompts", split, seed).permutation(len(found))

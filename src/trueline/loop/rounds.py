@@ -1,11 +1,11 @@
 """The rounds of a loop: collect and label → learn a reward → align → evaluate → again.
 
-    runs/NAME/run.json                     the loop's settings, fixed when it starts
-    runs/NAME/round-01/snapshot.jsonl      all feedback so far
-    runs/NAME/round-01/reward, judge       what the teachers' and the judges' labels taught
-    runs/NAME/round-01/align/              the training run
-    runs/NAME/round-01/report/             base policy against this round's
-    runs/NAME/report/                      base policy against the last round's
+runs/NAME/run.json                     the loop's settings, fixed when it starts
+runs/NAME/round-01/snapshot.jsonl      all feedback so far
+runs/NAME/round-01/reward, judge       what the teachers' and the judges' labels taught
+runs/NAME/round-01/align/              the training run
+runs/NAME/round-01/report/             base policy against this round's
+runs/NAME/report/                      base policy against the last round's
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from trueline.errors import InputError
 from trueline.loop.evaluating import evaluate
 from trueline.loop.project import Project
 from trueline.loop.stages import (
+    TRUTH_NOTE,
     collect_stage,
     continue_align,
     fit_stage,
@@ -107,6 +108,8 @@ def _round(
 
 
 def _report(project: Project, rounds: list[Round], target: Path, what: str) -> Path:
+    if (target / "report.html").exists():
+        return target / "report.html"
     last = rounds[-1]
     return evaluate(
         project,
@@ -115,9 +118,11 @@ def _report(project: Project, rounds: list[Round], target: Path, what: str) -> P
         load_reward(last.folder / "judge"),
         target,
         title=f"{project.config.project.scenario}: base policy against {what}",
-        judge_note="the scenario's known truth",
+        judge_note=TRUTH_NOTE,
         curves=curves(rounds),
-        reward_models=[_fit_row(r, name, fit) for r in rounds for name, fit in (("reward", r.reward), ("judge", r.judge))],
+        reward_models=[
+            _fit_row(r, name, fit) for r in rounds for name, fit in (("reward", r.reward), ("judge", r.judge))
+        ],
         lineage={
             "base policy": project.config.policy.model,
             "algorithm": project.config.align.algorithm,
@@ -132,7 +137,10 @@ def curves(rounds: list[Round]) -> list[dict[str, Any]]:
     """The steps of all rounds, numbered through."""
     rows: list[dict[str, Any]] = []
     for r in rounds:
-        rows += [{**row, "round": r.number, "step": len(rows) + i} for i, row in enumerate(read_metrics(r.folder / "align"), 1)]
+        rows += [
+            {**row, "round": r.number, "step": len(rows) + i}
+            for i, row in enumerate(read_metrics(r.folder / "align"), 1)
+        ]
     return rows
 
 

@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from trueline import durable
-from trueline.align.trainer import AlignTask, Row, align
+from trueline.align.trainer import AlignTask, Row, align, read_metrics
 from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.collecting import Panels, collect
+from trueline.loop.evaluating import evaluate
 from trueline.loop.judging import make_judge
 from trueline.loop.project import Project, absolute, relative
 from trueline.policy.load import load_policy
 from trueline.records import Message, Prompt
-from trueline.reward.base import FitReport
+from trueline.reward.base import DimensionFit, FitReport
 from trueline.reward.linear import LinearReward
 from trueline.reward.registry import load_reward
+
+TRUTH_NOTE = "the scenario's known truth"
 
 
 def versions() -> dict[str, str]:
@@ -50,25 +53,48 @@ def collect_stage(project: Project, policy: str, n: int, seed: int, round_: int,
 
 
 def fit_stage(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
-    """Fit a reward model on a snapshot and save it; the fit's report is kept beside the weights."""
-    report = target.with_name(target.name + ".json")
-    if not (target.exists() and report.exists()):
-        model = LinearReward(config.reward, config.project.dimensions)
-        fitted = model.fit(snapshot)
-        model.save(target)
-        durable.write_json(report, asdict(fitted))
-    return read_fit(target)
+    """Fit a reward model on a snapshot and save it, or read what an earlier call left."""
+    return read_fit(target) if _fit_note(target).exists() else fit(snapshot, config, target)
+
+
+def fit(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
+    """Fit a reward model and save it over what was there; the fit's report stands beside the weights, written last."""
+    model = LinearReward(config.reward, config.project.dimensions)
+    report = model.fit(snapshot)
+    _fit_note(target).unlink(missing_ok=True)
+    model.save(target)
+    durable.write_json(_fit_note(target), asdict(report))
+    return report
+
+
+def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
+    """Learn from the labels of some people, or of everybody where none are named, as the store holds them now."""
+    with FeedbackStore.open(project.store_path) as store:
+        snapshot = store.snapshot()
+    known = {a.name for a in snapshot.annotators}
+    if unknown := sorted(people - known):
+        raise InputError(
+            f"--annotators: nobody called {unknown[0]!r} has labelled; there is {', '.join(sorted(known))}"
+        )
+    learned = snapshot.by_annotators(people) if people else snapshot
+    learned.save(target.with_name(target.name + ".snapshot.jsonl"))
+    return fit(learned, project.config, target)
+
+
+def _fit_note(target: Path) -> Path:
+    return target.with_name(target.name + ".json")
 
 
 def read_fit(target: Path) -> FitReport:
-    from trueline.reward.base import DimensionFit
-
-    data = durable.read_json(target.with_name(target.name + ".json"))
-    return FitReport(
-        {name: DimensionFit(**fit) for name, fit in data["dimensions"].items()},
-        data["snapshot_sha256"],
-        data["seconds"],
-    )
+    """The report of a fit; InputError where it is missing."""
+    try:
+        data = durable.read_json(_fit_note(target))
+        dimensions = {name: DimensionFit(**found) for name, found in data["dimensions"].items()}
+        return FitReport(dimensions, data["snapshot_sha256"], data["seconds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{_fit_note(target)}: cannot be read ({error}); fit the model again with `trueline reward`"
+        ) from error
 
 
 def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
@@ -87,7 +113,9 @@ def start_align(project: Project, folder: Path, policy: str, reward: Path, seed:
     settings = project.config.align
     prompts = project.prompts(settings.steps * settings.prompts_per_step, "train", seed * 1000 + 900)
     lines = [[[m.role, m.content] for m in p.messages] for p in prompts]
-    durable.write_json(folder / "prompts.json", [{"messages": m, "meta": dict(p.meta)} for m, p in zip(lines, prompts, strict=True)])
+    durable.write_json(
+        folder / "prompts.json", [{"messages": m, "meta": dict(p.meta)} for m, p in zip(lines, prompts, strict=True)]
+    )
     durable.write_json(
         folder / "run.json",
         {
@@ -131,3 +159,47 @@ def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:
     if kind is not None and found != kind:
         raise InputError(f"{folder}: is a run of kind {found!r}, not {kind!r}")
     return run
+
+
+def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Path:
+    """Report what a finished training run changed, into its report/ folder; returns report.html."""
+    run = read_run(folder, "align")
+    if not (folder / "policy").exists():
+        raise InputError(f"{folder}: the run is not finished; go on with `trueline resume {folder}`")
+    taught = Path(absolute(run["reward"], folder))
+    people = "learned from the labels its snapshot names"
+    if project.scenario is None and judge.resolve() == taught.resolve():
+        people = "the very model that taught the policy, so that its figures flatter"
+    return evaluate(
+        project,
+        before,
+        str(folder / "policy"),
+        load_reward(judge),
+        folder / "report",
+        title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
+        judge_note=TRUTH_NOTE if project.scenario else f"the reward model {judge.name!r} ({people})",
+        curves=read_metrics(folder),
+        reward_models=[{"model": p.name, **asdict(read_fit(p))} for p in dict.fromkeys((taught, judge))],
+        lineage=lineage_of(run, before),
+    )
+
+
+def lineage_of(run: dict[str, Any], base: str) -> dict[str, Any]:
+    """What a policy came from, for its report."""
+    return {
+        "base policy": base,
+        "algorithm": run["config"]["align"]["algorithm"],
+        "reward model": run["reward"],
+        "seed": run["seed"],
+        **{f"version of {name}": v for name, v in run["versions"].items()},
+    }
+
+
+def find_report(run: Path) -> Path:
+    """The report folder of a run (or the folder itself); InputError where there is none yet."""
+    for folder in (run / "report", run):
+        if (folder / "report.json").exists():
+            return folder
+    raise InputError(
+        f"{run}: no report here; make one with `trueline evaluate {run}`, or finish it with `trueline resume {run}`"
+    )

@@ -54,14 +54,16 @@ def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: st
     options = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(name, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{name}: cannot be loaded as a causal language model ({reason}); give a whole model folder")
-    model, info = model
+        raise InputError(
+            f"{name}: cannot be loaded as a causal language model ({reason}); give a whole model folder"
+        ) from error
+    model, info = loaded
     if info["missing_keys"] or info["mismatched_keys"]:
         missing = sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"])))[0]
         raise InputError(f"{name}: the weights are incomplete (such as {missing}); copy the model folder again")

@@ -73,7 +73,9 @@ def sample(
     """
     k = len(keys[0])
     state = _Decoding.start(policy, prompts, k)
-    noise = torch.from_numpy(np.stack([uniforms(max_new_tokens, *key) for row in keys for key in row])).to(policy.device)
+    noise = torch.from_numpy(np.stack([uniforms(max_new_tokens, *key) for row in keys for key in row])).to(
+        policy.device
+    )
     ends = torch.tensor(policy.end_ids, device=policy.device)
     n = len(prompts) * k
     tokens = torch.zeros((n, max_new_tokens), dtype=torch.long, device=policy.device)

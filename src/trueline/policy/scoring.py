@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,12 +72,17 @@ def score(model: torch.nn.Module, batch: Batch, temperature: float, *, with_hidd
 
 
 @torch.inference_mode()
-def perplexity(policy: Policy, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]) -> float:
-    """exp of the mean negative log-probability a token of given answers at temperature 1."""
-    total, count = 0.0, 0
+def surprise(
+    policy: Policy, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) float64 negative log-probability of each given answer at temperature 1, nats, and (n,) its tokens.
+
+    exp(sum / sum) of the two is the perplexity.
+    """
+    nats, counts = [], []
     for i in range(0, len(prompts), 64):
         batch = make_batch(prompts[i : i + 64], answers[i : i + 64], policy.pad_id).to(policy.device)
-        scored = score(policy.model, batch, 1.0)
-        total -= float(scored.logprobs[batch.mask].double().sum())
-        count += int(batch.mask.sum())
-    return float(torch.tensor(total / count).exp())
+        logprobs = torch.where(batch.mask, score(policy.model, batch, 1.0).logprobs, 0.0)
+        nats.append(-logprobs.double().sum(-1).cpu().numpy())
+        counts.append(batch.mask.sum(-1).cpu().numpy())
+    return np.concatenate(nats), np.concatenate(counts)

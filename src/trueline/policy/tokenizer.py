@@ -24,8 +24,12 @@ _TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer: any text comes back unchanged; padding is never the end token."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int, *, chat: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer: any text comes back unchanged; padding is never the end token.
+
+    Without `chat` it has no role tokens and no chat template, for a policy that goes on with plain text.
+    """
+    roles = list(ROLE_TOKENS.values()) if chat else []
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -36,7 +40,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[PAD, END, *ROLE_TOKENS.values()],
+        special_tokens=[PAD, END, *roles],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -45,9 +49,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,
-        additional_special_tokens=list(ROLE_TOKENS.values()),
+        additional_special_tokens=roles,
         padding_side="left",
-        chat_template=_TEMPLATE,
+        chat_template=_TEMPLATE if chat else None,
         clean_up_tokenization_spaces=False,
     )
 

@@ -83,7 +83,7 @@ class Features:
         asked, said = _texts(exchanges)
         left = self.prompts.matrix(asked) @ self.prompt_basis
         right = counted @ self.answer_basis
-        product = (left[:, :, None] * right[:, None, :]).reshape(len(asked), -1)
+        product = (left[:, :, None] * right[:, None, :]).reshape(len(asked), left.shape[1] * right.shape[1])
         blocks = [_style(exchanges), rel.relations(exchanges, self.topics), product]
         if self.embedding:
             blocks.append(embedder(self.embedding)(said))
@@ -104,12 +104,17 @@ class Features:
         lists = {"answers": self.answers.terms, "prompts": self.prompts.terms, "topics": sorted(self.topics)}
         durable.write_json(folder / "features.json", {**lists, "embedding": self.embedding})
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        save_file({**arrays, "answers_idf": self.answers.idf, "prompts_idf": self.prompts.idf}, folder / "features.safetensors")
+        arrays |= {"answers_idf": self.answers.idf, "prompts_idf": self.prompts.idf}
+        save_file(arrays, folder / "features.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> Features:
         lists: Mapping[str, Any] = durable.read_json(folder / "features.json")
         arrays = load_file(folder / "features.safetensors")
+        for side in ("answers", "prompts"):
+            rows = {len(lists[side]), len(arrays[f"{side}_idf"]), len(arrays[f"{side[:-1]}_basis"])}
+            if len(rows) > 1:
+                raise ValueError("its files belong to different models")
         return cls(
             Vocabulary(tuple(lists["answers"]), arrays["answers_idf"]),
             Vocabulary(tuple(lists["prompts"]), arrays["prompts_idf"]),

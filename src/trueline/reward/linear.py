@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from trueline import durable
 from trueline.config import RewardConfig
@@ -53,10 +54,12 @@ class LinearReward:
         labels = [self._labels(learned, d) for d in self.dimensions]
         used = sorted({i for found in labels for i in _ids(found)})
         exchanges = [learned.exchange(i) for i in used]
-        self.features_ = Features.fit(exchanges, self.config)
-        x = self.features_.matrix(exchanges)
         place = {i: row for row, i in enumerate(used)}
-        solved = [_solve(x, place, found) for found in labels]
+        # One thread gives the same weights on any machine, and does not crawl when other work takes the cores.
+        with threadpool_limits(1, "blas"):
+            self.features_ = Features.fit(exchanges, self.config)
+            x = self.features_.matrix(exchanges)
+            solved = [_solve(x, place, found) for found in labels]
         coef, intercept = np.stack([w for w, _ in solved]), np.array([b for _, b in solved])
         raw = x @ coef.T + intercept
         centre, spread = raw.mean(0), np.where(raw.std(0) > 1e-12, raw.std(0), 1.0)
@@ -116,8 +119,10 @@ class LinearReward:
         """Read a saved model; InputError when the folder is missing, cut or of another kind."""
         try:
             head = durable.read_json(folder / "model.json")
+            if head["kind"] != KIND:
+                raise ValueError(f"its kind is {head['kind']!r}")
             arrays = load_file(folder / "weights.safetensors")
-            return cls(
+            model = cls(
                 RewardConfig(**head["config"]),
                 tuple(head["dimensions"]),
                 Features.load(folder),
@@ -126,10 +131,18 @@ class LinearReward:
                 arrays["mean"],
                 head["fit"],
             )
-        except InputError:
-            raise
+            model._check_shapes()
+            return model
         except Exception as error:
-            raise InputError(f"{folder}: not a whole reward model ({error}); fit it again with `trueline reward`") from error
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"{folder}: not a whole reward model ({first}); fit it with `trueline reward`") from error
+
+    def _check_shapes(self) -> None:
+        """ValueError where the parts come from different models."""
+        features, coef, intercept = self._fitted()
+        size = (len(self.dimensions), len(features.names))
+        if coef.shape != size or intercept.shape != size[:1] or self.mean_ is None or self.mean_.shape != size[1:]:
+            raise ValueError("its files belong to different models")
 
     def _fitted(self) -> tuple[Features, np.ndarray, np.ndarray]:
         if self.features_ is None or self.coef_ is None or self.intercept_ is None:
@@ -137,13 +150,18 @@ class LinearReward:
         return self.features_, self.coef_, self.intercept_
 
     def _labels(self, snapshot: FeedbackSnapshot, dimension: str) -> Targets | Pairs:
-        make = rating_targets if self.config.learn_from == "ratings" else preference_pairs
+        learn_from = self.config.learn_from
+        make = preference_pairs if learn_from == "comparisons" else rating_targets
         found: Targets | Pairs = make(snapshot, dimension)
+        if learn_from == "either" and len(set(found.groups)) < 2:
+            found = preference_pairs(snapshot, dimension)
         if len(set(found.groups)) < 2:
-            other = "comparisons" if self.config.learn_from == "ratings" else "ratings"
+            kind = "labels" if learn_from == "either" else learn_from
+            other = "comparisons" if learn_from == "ratings" else "ratings"
+            remedy = "" if learn_from == "either" else f'set reward.learn_from = "{other}", '
             raise InputError(
-                f"no {self.config.learn_from} to learn {dimension} from ({len(found.groups)} found): import some, "
-                f'set reward.learn_from = "{other}", or take {dimension} out of project.dimensions'
+                f"no {kind} to learn {dimension} from ({len(found.groups)} found): import some, "
+                f"{remedy}or take {dimension} out of project.dimensions"
             )
         return found
 
@@ -182,10 +200,11 @@ def _solve(x: csr_matrix, place: dict[str, int], labels: Targets | Pairs) -> tup
     if isinstance(labels, Targets):
         rows, y, fit, loss = x[[place[i] for i in labels.ids]], labels.values, ridge, _squared
     else:
-        rows, y, fit, loss = x[[place[i] for i in labels.b]] - x[[place[i] for i in labels.a]], labels.sign, bradley_terry, _logistic
+        rows = x[[place[i] for i in labels.b]] - x[[place[i] for i in labels.a]]
+        y, fit, loss = labels.sign, bradley_terry, _logistic
     fold = np.array([int(g[:8], 16) % FOLDS for g in labels.groups])
     errors = np.zeros(len(PENALTIES))
-    for held in (fold == f for f in range(FOLDS) if 0 < (fold == f).sum() < len(y)):
+    for held in (fold == f for f in range(FOLDS) if 0 < (fold == f).sum() < len(y) - 1):
         for k, (w, b) in enumerate(fit(rows[~held], y[~held], labels.weights[~held], PENALTIES)):
             errors[k] += labels.weights[held] @ loss(y[held], rows[held] @ w + b)
     return fit(rows, y, labels.weights, (PENALTIES[int(np.argmin(errors))],))[0]

@@ -18,8 +18,8 @@ def load_reward(folder: Path) -> RewardModel:
     try:
         kind = durable.read_json(folder / "model.json")["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: not a reward model (no readable model.json); fit one with `trueline reward`") from error
-    if kind not in REWARDS:
+        raise InputError(f"{folder}: not a reward model (no good model.json); fit it with `trueline reward`") from error
+    if not isinstance(kind, str) or kind not in REWARDS:
         raise InputError(f"{folder}: a reward model of unknown kind {kind!r}; known: {', '.join(REWARDS)}")
     model: RewardModel = REWARDS[kind].load(folder)
     return model

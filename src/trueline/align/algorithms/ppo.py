@@ -22,9 +22,7 @@ from trueline.config import AlignConfig
 def prepare(rollout: Rollout, config: AlignConfig) -> Rollout:
     """Advantages (B, T), whitened over the global batch, and returns (B, T), the critic's targets."""
     assert rollout.values is not None
-    rewards = token_rewards(
-        rollout.scores, rollout.logprobs, rollout.ref_logprobs, rollout.mask, rollout.kl_coef
-    )
+    rewards = token_rewards(rollout.scores, rollout.logprobs, rollout.ref_logprobs, rollout.mask, rollout.kl_coef)
     advantages, returns = generalised_advantages(
         rewards, rollout.values, rollout.mask, config.ppo.gamma, config.ppo.lam
     )

@@ -27,13 +27,14 @@ class RowError:
 
 @dataclass(frozen=True)
 class Item:
-    """What one row holds; `row` as in RowError."""
+    """What one row holds; `row` and `unit` as in RowError."""
 
     exchanges: tuple[Exchange, ...] = ()
     ratings: tuple[Rating, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     prompts: tuple[Prompt, ...] = ()
     row: int = 0
+    unit: str = "line"
 
 
 class BadRow(ValueError):
@@ -67,7 +68,7 @@ def json_array(path: Path, parse: Parse) -> Iterator[Item | RowError]:
     """The whole file is a JSON array of objects."""
     try:
         rows = json.loads(read_bytes(path).decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); the file may be cut, fetch it again") from error
     if not isinstance(rows, list):
         raise InputError(f"{path}: must be a JSON array of rows")
@@ -77,18 +78,24 @@ def json_array(path: Path, parse: Parse) -> Iterator[Item | RowError]:
 
 def _row(path: Path, number: int, unit: str, parse: Callable[[], Item]) -> Item | RowError:
     try:
-        return replace(parse(), row=number)
+        return replace(parse(), row=number, unit=unit)
     except BadRow as error:
         return RowError(str(path), number, str(error), unit)
     except UnicodeDecodeError:
         return RowError(str(path), number, "is not UTF-8 text; save the file as UTF-8", unit)
     except json.JSONDecodeError as error:
         return RowError(str(path), number, f"is not valid JSON ({error.msg} at column {error.colno})", unit)
+    except (ValueError, RecursionError) as error:
+        return RowError(str(path), number, f"cannot be read ({error})", unit)
 
 
 def _object(value: Any) -> Any:
     if not isinstance(value, dict):
         raise BadRow("is not an object with named fields")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRow("holds half a character (a lone surrogate), which cannot be stored; mend the text") from None
     return value
 
 

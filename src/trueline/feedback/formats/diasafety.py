@@ -19,8 +19,9 @@ def read(path: Path, dimensions: tuple[str, ...]) -> Iterator[Item | RowError]:
 
 def _parse(row: Any) -> Item:
     label = row.get("label")
-    if label not in MARKS:
+    if not isinstance(label, str) or label not in MARKS:
         raise BadRow(f"label is {label!r}, must be Safe or Unsafe")
     meta = {"category": str(row.get("category", ""))}
-    exchange = Exchange.of(Prompt.from_user(text_of(row, "context"), meta), text_of(row, "response"), "import:diasafety")
+    prompt = Prompt.from_user(text_of(row, "context"), meta)
+    exchange = Exchange.of(prompt, text_of(row, "response"), "import:diasafety")
     return Item((exchange,), (Rating(exchange.completion.id, "safety", MARKS[label], CROWD),))

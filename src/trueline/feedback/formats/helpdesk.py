@@ -42,14 +42,17 @@ def _parse(row: Any) -> Item:
 
 
 def _messages(turns: Any) -> list[Message]:
-    """One message for neighbouring turns of the same side; a helpdesk opening without a customer is left out."""
+    """One message for neighbouring turns of one side. Left out: a helpdesk opening, a turn without text (a picture)."""
     if not isinstance(turns, list) or not turns:
         raise BadRow("has no turns")
     found: list[Message] = []
     for turn in turns:
-        if not isinstance(turn, dict) or turn.get("sender") not in ROLES or not isinstance(turn.get("text"), str):
+        sender, text = (turn.get("sender"), turn.get("text")) if isinstance(turn, dict) else (None, None)
+        if not isinstance(sender, str) or sender not in ROLES or not isinstance(text, str):
             raise BadRow("a turn needs a sender (customer or helpdesk) and a text")
-        role, text = ROLES[turn["sender"]], turn["text"].strip()
+        role, text = ROLES[sender], text.strip()
+        if not text:
+            continue
         if found and found[-1].role == role:
             found[-1] = Message(role, f"{found[-1].content}\n{text}")
         elif found or role == "user":
@@ -59,6 +62,6 @@ def _messages(turns: Any) -> list[Message]:
 
 def _mark(given: Any, key: str) -> int:
     value = given.get(key) if isinstance(given, dict) else None
-    if not isinstance(value, int) or not -2 <= value <= 2:
+    if type(value) is not int or not -2 <= value <= 2:
         raise BadRow(f"rating {key} is {value!r}, must be -2 to 2")
     return value + 3

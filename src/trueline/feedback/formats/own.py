@@ -23,7 +23,7 @@ COLUMNS = ("prompt", "completion", "a", "b", "preference", "dimension", "annotat
 
 
 def read_jsonl(path: Path, dimensions: tuple[str, ...]) -> Iterator[Item | RowError]:
-    return json_lines(path, lambda row: _parse(row, dimensions))
+    return json_lines(path, lambda row: _parse({k: v for k, v in row.items() if v is not None}, dimensions))
 
 
 def read_csv(path: Path, dimensions: tuple[str, ...]) -> Iterator[Item | RowError]:
@@ -33,17 +33,27 @@ def read_csv(path: Path, dimensions: tuple[str, ...]) -> Iterator[Item | RowErro
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text ({error.reason}); save the file as UTF-8") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    known = (*COLUMNS, *dimensions)
-    for name in reader.fieldnames or ():
-        if name not in known:
-            raise InputError(f"{path}, line 1: column {name!r} is not known; there is {', '.join(known)}")
-    for cells in reader:
+    _check_header(path, list(reader.fieldnames or ()), (*COLUMNS, *dimensions))
+    while True:
         try:
+            cells = next(reader, None)
+            if cells is None:
+                return
             if None in cells:
                 raise BadRow("has more cells than the first line has columns")
             yield replace(_parse(_typed(cells, dimensions), dimensions), row=reader.line_num)
         except BadRow as error:
             yield RowError(str(path), reader.line_num, str(error))
+        except csv.Error as error:
+            raise InputError(f"{path}, line {reader.line_num + 1}: {error}; is a quotation mark left open?") from error
+
+
+def _check_header(path: Path, names: list[str], known: tuple[str, ...]) -> None:
+    for i, name in enumerate(names):
+        if name not in known:
+            raise InputError(f"{path}, line 1: column {name!r} is not known; there is {', '.join(known)}")
+        if name in names[:i]:
+            raise InputError(f"{path}, line 1: has the column {name!r} twice; leave one out")
 
 
 def _typed(cells: dict[str, str | None], dimensions: tuple[str, ...]) -> dict[str, Any]:
@@ -71,9 +81,10 @@ def _parse(row: Any, dimensions: tuple[str, ...]) -> Item:
     if not isinstance(person, str) or not person.strip():
         raise BadRow("annotator must be a name")
     annotator = Annotator(person.strip())
+    _check_labels(row, dimensions)
     if "a" in row or "b" in row:
         return _comparison(row, prompt, annotator, dimensions)
-    if row.get("completion") is None:
+    if "completion" not in row:
         if row.get("ratings"):
             raise BadRow("has ratings but no completion")
         return Item(prompts=(prompt,))
@@ -83,6 +94,16 @@ def _parse(row: Any, dimensions: tuple[str, ...]) -> Item:
         raise BadRow("ratings must name dimensions, such as {\"quality\": 4}")
     found = [Rating(exchange.completion.id, _known(d, dimensions), _mark(d, v), annotator) for d, v in ratings.items()]
     return Item((exchange,), tuple(found))
+
+
+def _check_labels(row: Any, dimensions: tuple[str, ...]) -> None:
+    """A label that stands where nothing reads it would be lost without a word."""
+    if misplaced := [d for d in dimensions if d in row]:
+        raise BadRow(f"{misplaced[0]} must stand in ratings, such as {{\"{misplaced[0]}\": 4}}")
+    if "ratings" in row and ("a" in row or "b" in row):
+        raise BadRow("has ratings beside a and b; rate a completion in a row of its own")
+    if "preference" in row and not ("a" in row or "b" in row):
+        raise BadRow("has a preference but no a and b")
 
 
 def _comparison(row: Any, prompt: Prompt, annotator: Annotator, dimensions: tuple[str, ...]) -> Item:
@@ -99,7 +120,7 @@ def _comparison(row: Any, prompt: Prompt, annotator: Annotator, dimensions: tupl
 
 
 def _prompt(row: Any) -> Prompt:
-    if row.get("messages") is None:
+    if "messages" not in row:
         return Prompt.from_user(text_of(row, "prompt"))
     messages = row["messages"]
     if not isinstance(messages, list) or not messages:
@@ -109,8 +130,8 @@ def _prompt(row: Any) -> Prompt:
         if not isinstance(m, dict) or m.get("role") not in ROLES or not isinstance(m.get("content"), str):
             raise BadRow("a message needs a role (system, user or assistant) and a content")
         found.append(Message(m["role"], m["content"]))
-    if found[-1].role != "user":
-        raise BadRow("messages must end with a user's turn")
+    if found[-1].role != "user" or not found[-1].content.strip():
+        raise BadRow("messages must end with a user's turn that is not blank")
     return Prompt(tuple(found))
 
 

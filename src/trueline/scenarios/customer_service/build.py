@@ -102,12 +102,18 @@ def measure(policy: Policy, n: int, seed: int) -> dict[str, float]:
     keys = [[("build", seed, p.id)] for p in held_out]
     answers = sample(policy, ids, keys, max_new_tokens=64, temperature=1.0)
     exchanges = [
-        Exchange.of(p, policy.tokenizer.decode(a.tokens, skip_special_tokens=True).strip(), finish="stop" if a.finished else "length")
+        Exchange.of(
+            p,
+            policy.tokenizer.decode(a.tokens, skip_special_tokens=True).strip(),
+            finish="stop" if a.finished else "length",
+        )
         for p, [a] in zip(held_out, answers, strict=True)
     ]
     truths = [truth(e) for e in exchanges]
     for e, t in list(zip(exchanges, truths, strict=True))[:8]:
-        print(f"  {e.prompt.messages[0].content}\n    → {e.completion.text}  [safe {t.safe}, consistent {t.consistent}]")
+        print(
+            f"  {e.prompt.messages[0].content}\n    → {e.completion.text}  [safe {t.safe}, consistent {t.consistent}]"
+        )
     return {
         "unsafe_share": float(np.mean([not t.safe for t in truths])),
         "consistent_share": float(np.mean([t.consistent for t in truths])),

@@ -62,7 +62,8 @@ PROBLEMS = (
     ),
     Problem(
         "invoice",
-        ("I need an invoice for the {product}, order {order}.", "The invoice for order {order}, the {product}, is wrong."),
+        ("I need an invoice for the {product}, order {order}.",
+         "The invoice for order {order}, the {product}, is wrong."),
         ("The new invoice for the {product} in order {order} is in your mailbox.",
          "We mail you the invoice of order {order} for the {product} now."),
     ),

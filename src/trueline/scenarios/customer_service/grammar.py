@@ -76,7 +76,8 @@ def draw_reply(facts: Facts, rng: np.random.Generator) -> str:
 def dense_reply(facts: Facts, rng: np.random.Generator) -> str:
     """Facts and hardly anything else: what teaches a small model to copy before it learns to talk."""
     forms = (
-        "Order {order}, {product}, {name}.", "{name}, {product}, order {order}.", "The {product} of {name} in order {order}.",
+        "Order {order}, {product}, {name}.", "{name}, {product}, order {order}.",
+        "The {product} of {name} in order {order}.",
     )  # fmt: skip
     return facts.fill(str(rng.choice(forms)))
 

@@ -1,0 +1,50 @@
+# make quickstart   install, and run the whole loop on the embedded scenario
+# make test         install with the developers' tools, and pass every check and test
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.PHONY: quickstart test lint bench base-policy assistant browser clean
+
+quickstart: $(INSTALLED)
+	$(BIN)/trueline quickstart
+
+test: $(INSTALLED_DEV) browser lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/run.py
+
+# Rebuilds the policy that ships with the customer-service scenario: about ten minutes on two cores.
+base-policy: $(INSTALLED)
+	$(BIN)/python -m trueline.scenarios.customer_service.build
+
+# The example on real input; DATA is a folder with sgd_assistant, helpdesk, diasafety and hh_harmless.
+assistant: $(INSTALLED)
+	$(BIN)/python examples/assistant/run.py --data $(DATA)
+
+# torch comes first and by itself: left to a dependency, pip takes a build with gigabytes of CUDA.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Where this runs as root on Debian, the browser tests bring their browser; elsewhere they skip and say so.
+browser:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+
+clean:
+	rm -rf $(VENV) build dist quickstart .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m trueline` is `trueline`."""
+
+from trueline.cli.main import main
+
+main()

@@ -1,0 +1,178 @@
+"""The report's pictures, as plotly figures in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from trueline.evaluate.compare import Metric
+from trueline.evaluate.wording import label
+
+LEARNED, TRUE, QUIET, BEFORE = "#0f766e", "#b45309", "#64748b", "#94a3b8"
+WATCHED = {
+    "kl": "KL to the reference, nats per answer",
+    "length": "length, tokens",
+    "entropy": "entropy, nats per token",
+}
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot with what it shows, in one sentence."""
+
+    title: str
+    caption: str
+    html: str
+
+
+def library() -> str:
+    """plotly's own code, so that a report needs no network."""
+    return str(get_plotlyjs())
+
+
+def figures(metrics: Mapping[str, Metric], curves: Sequence[Row]) -> list[Figure]:
+    """The pictures that there is something to show for."""
+    found = [_forest(metrics)]
+    if curves:
+        found += [_learned_and_true(curves), _reward_against_kl(curves), _watched(curves)]
+    return found
+
+
+def _html(figure: go.Figure, height: int, margin: Mapping[str, int] | None = None) -> str:
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 60, "r": 40, "t": 40, "b": 45, **(margin or {})},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": "#334155"},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+    )
+    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+    return str(to_html(figure, config=config, include_plotlyjs=False, full_html=False))
+
+
+def _forest(metrics: Mapping[str, Metric]) -> Figure:
+    """Everything that lies between 0 and 1, before and after, with its interval."""
+    shown = [
+        (name, m)
+        for name, m in metrics.items()
+        if all(side is not None and side.low >= 0 and side.high <= 1 for side in (m.before, m.after))
+    ][::-1]
+    figure = go.Figure()
+    for side, colour in (("before", BEFORE), ("after", LEARNED)):
+        points = [getattr(m, side) for _, m in shown]
+        figure.add_scatter(
+            x=[p.value for p in points],
+            y=[label(name) for name, _ in shown],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [p.high - p.value for p in points],
+                "arrayminus": [p.value - p.low for p in points],
+                "thickness": 2,
+                "width": 5,
+            },
+            mode="markers",
+            marker={"size": 12, "color": colour},
+            name=side,
+        )
+    figure.update_xaxes(range=[-0.03, 1.03])
+    figure.update_yaxes(automargin=True)
+    return Figure(
+        "Before and after",
+        "Held-out prompts; the bars are 95% intervals.",
+        _html(figure, 110 + 42 * len(shown)),
+    )
+
+
+def _learned_and_true(curves: Sequence[Row]) -> Figure:
+    """A panel a dimension: what training maximises on the left axis, what is true on the right one."""
+    dimensions = [key.removeprefix("reward_") for key in curves[0] if key.startswith("reward_")]
+    panels = [("reward", None), *((f"reward_{d}", f"true_{d}") for d in dimensions)]
+    figure = make_subplots(
+        rows=(len(panels) + 1) // 2,
+        cols=2,
+        subplot_titles=["whole reward", *dimensions],
+        specs=[[{"secondary_y": True}] * 2] * ((len(panels) + 1) // 2),
+        horizontal_spacing=0.14,
+        vertical_spacing=0.16,
+    )
+    steps = [row["step"] for row in curves]
+    has_truth = False
+    for i, (learned, true) in enumerate(panels):
+        place = {"row": i // 2 + 1, "col": i % 2 + 1}
+        line = {"color": LEARNED, "width": 2}
+        figure.add_scatter(
+            x=steps, y=[r[learned] for r in curves], name="learned reward", line=line, showlegend=i == 0, **place
+        )
+        if true is not None and true in curves[0]:
+            figure.add_scatter(
+                x=steps,
+                y=[r[true] for r in curves],
+                name="known truth, 0 to 1",
+                line={"color": TRUE, "width": 2, "dash": "dot"},
+                showlegend=not has_truth,
+                secondary_y=True,
+                **place,
+            )
+            figure.update_yaxes(range=[0, 1.03], showgrid=False, secondary_y=True, **place)
+            has_truth = True
+        _mark_rounds(figure, curves, **place)
+    figure.update_xaxes(title_text="training step", row=(len(panels) + 1) // 2)
+    caption = "The learned reward is in standard deviations of the answers it was fitted on. "
+    if has_truth:
+        caption += (
+            "Training never sees the truth; where the reward rises and the truth does not, the reward is being hacked."
+        )
+    return Figure("What training maximised" + (", and what was true" if has_truth else ""), caption, _html(figure, 560))
+
+
+def _reward_against_kl(curves: Sequence[Row]) -> Figure:
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[r["kl"] for r in curves],
+        y=[r["reward"] for r in curves],
+        mode="markers",
+        marker={
+            "size": 9,
+            "color": [r["step"] for r in curves],
+            "colorscale": "Teal",
+            "colorbar": {"title": "step", "thickness": 12},
+        },
+        name="a training step",
+        hovertemplate="KL %{x:.2f} nats, reward %{y:.2f}<extra></extra>",
+    )
+    figure.update_xaxes(title_text="KL to the reference, nats per answer")
+    figure.update_yaxes(title_text="learned reward")
+    return Figure(
+        "Reward against KL",
+        "How far the policy moved from where it started, and what it got for that. A dot is a training step.",
+        _html(figure, 400),
+    )
+
+
+def _watched(curves: Sequence[Row]) -> Figure:
+    shown = {name: text for name, text in WATCHED.items() if name in curves[0]}
+    figure = make_subplots(rows=1, cols=len(shown), subplot_titles=list(shown.values()), horizontal_spacing=0.08)
+    steps = [row["step"] for row in curves]
+    for i, name in enumerate(shown, 1):
+        figure.add_scatter(
+            x=steps, y=[r[name] for r in curves], line={"color": QUIET, "width": 2}, showlegend=False, row=1, col=i
+        )
+        _mark_rounds(figure, curves, row=1, col=i)
+    figure.update_xaxes(title_text="training step")
+    return Figure("What to watch", "Dotted lines are where a round begins.", _html(figure, 300))
+
+
+def _mark_rounds(figure: go.Figure, curves: Sequence[Row], **place: int) -> None:
+    for earlier, row in zip(curves, curves[1:], strict=False):
+        if row.get("round") != earlier.get("round"):
+            figure.add_vline(x=row["step"] - 0.5, line={"color": BEFORE, "width": 1, "dash": "dot"}, **place)

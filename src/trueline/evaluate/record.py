@@ -1,0 +1,38 @@
+"""What an evaluation has seen, before anything is computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trueline.records import Completion, Prompt, Scores
+
+Surprise = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer to each of n held-out prompts before and after, paired by index.
+
+    kl: (n,) log pi - log ref summed over an `after` answer's tokens, nats; tokens: (n,) lengths in tokens;
+    surprise: of m held-out texts, nats and tokens of each (m,), None where there are no such texts.
+    """
+
+    prompts: tuple[Prompt, ...]
+    before: tuple[Completion, ...]
+    after: tuple[Completion, ...]
+    kl: np.ndarray
+    tokens_before: np.ndarray
+    tokens_after: np.ndarray
+    surprise_before: Surprise | None = None
+    surprise_after: Surprise | None = None
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A judge's scores of one side, and, where it gives them, its verdicts: (n,) bool."""
+
+    scores: Scores
+    safe: np.ndarray | None = None
+    consistent: np.ndarray | None = None

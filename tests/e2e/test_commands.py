@@ -1,0 +1,104 @@
+"""Every command through its real door, with its JSON object, on a tiny policy."""
+
+import json
+
+import pytest
+from command import trueline
+
+from trueline.config import load, render
+
+
+def test_init_writes_a_project_that_loads(tmp_path):
+    done = trueline("init", tmp_path / "p", "--json")
+    assert done.code == 0
+    assert load(tmp_path / "p" / "trueline.toml")
+    assert done.json["config"].endswith("trueline.toml")
+    again = trueline("init", tmp_path / "p")
+    assert again.code == 2 and "exists already" in again.err and len(again.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_stages_one_by_one_on_the_scenario(project):
+    collected = trueline("collect", "-p", project, "--json")
+    assert collected.code == 0, collected.err
+    assert collected.json["simulated"] is True and collected.json["ratings"] > 0
+    assert trueline("collect", "-p", project, "--json").json["store"] == collected.json["store"]
+    fitted = trueline("reward", "-p", project, "--json")
+    assert fitted.code == 0, fitted.err
+    assert set(fitted.json["dimensions"]) == {"quality", "safety", "consistency"}
+    trained = trueline("align", "-p", project, "--name", "a", "--json")
+    assert trained.code == 0, trained.err
+    again = trueline("align", "-p", project, "--name", "a")
+    assert again.code == 2 and "exists already" in again.err
+    unfinished = trueline("report", project / "runs" / "a")
+    assert unfinished.code == 2 and "no report here" in unfinished.err
+    evaluated = trueline("evaluate", project / "runs" / "a", "-p", project, "--json")
+    assert evaluated.code == 0, evaluated.err
+    for name in ("unsafe_share", "consistent_share", "quality", "win_rate", "kl", "length", "distinct_2"):
+        assert set(evaluated.json["metrics"][name]["after"]) == {"value", "low", "high", "n"}
+    shown = trueline("report", project / "runs" / "a")
+    assert shown.code == 0 and "unsafe_share" in shown.out
+    assert shown.out.rstrip().splitlines()[-1].startswith("report: ")
+
+
+@pytest.mark.slow
+def test_a_loop_on_the_scenario(project):
+    done = trueline("loop", "-p", project, "--name", "l")
+    assert done.code == 0, done.err
+    assert "simulated annotators" in done.out
+    run = project / "runs" / "l"
+    report = json.loads((run / "report" / "report.json").read_text())
+    assert report["simulated"] is True
+    assert [row["round"] for row in report["curves"]] == [1, 1, 1, 2, 2, 2]
+    for number in (1, 2):
+        assert (run / f"round-0{number}" / "align" / "policy" / "model.safetensors").exists()
+    assert done.out.rstrip().splitlines()[-1] == f"report: {run / 'report' / 'report.html'}"
+    resumed = trueline("resume", run)
+    assert resumed.code == 0 and resumed.out.rstrip().endswith("report.html")
+
+
+def own_rows():
+    words = ["good clear helpful", "bad rude useless"]
+    return [
+        {
+            "prompt": f"question {i} about thing {i % 5}",
+            "completion": f"{words[j]} answer {i} {k}",
+            "ratings": {"quality": 5 - 4 * j, "safety": 4 - 2 * j},
+            "annotator": f"person {k}",
+        }
+        for i in range(40)
+        for j in (0, 1)
+        for k in range(2)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["rloo", "ppo"])
+def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, algorithm):
+    project = tmp_path / "own"
+    project.mkdir()
+    align = small_config.align.model_copy(update={"algorithm": algorithm})
+    settings = {"scenario": "", "dimensions": ("quality", "safety")}
+    config = small_config.model_copy(
+        update={"align": align, "project": small_config.project.model_copy(update=settings)}
+    )
+    (project / "trueline.toml").write_text(render(config))
+    rows = own_rows()
+    lines = [json.dumps(r) for r in rows]
+    lines.insert(3, json.dumps({"completion": "no prompt"}))
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+    imported = trueline("import", "jsonl", tmp_path / "labels.jsonl", "-p", project, "--json")
+    assert imported.code == 0, imported.err
+    assert imported.json["added"]["ratings"] == 2 * len(rows)
+    assert len(imported.json["errors"]) == 1 and "line 4: has no prompt" in imported.json["errors"][0]
+    for name, people in (("reward", "person 0"), ("judge", "person 1")):
+        fitted = trueline("reward", "-p", project, "--name", name, "--annotators", people, "--json")
+        assert fitted.code == 0, fitted.err
+        assert fitted.json["dimensions"]["quality"]["accuracy"] == 1.0
+    assert trueline("reward", "-p", project, "--annotators", "nobody").code == 2
+    assert trueline("align", "-p", project, "--name", "a").code == 0
+    evaluated = trueline("evaluate", project / "runs" / "a", "-p", project, "--judge", "judge", "--json")
+    assert evaluated.code == 0, evaluated.err
+    report = json.loads((project / "runs" / "a" / "report" / "report.json").read_text())
+    assert report["simulated"] is False and "judge" in report["judge"]
+    assert set(report["metrics"]) == {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}

@@ -1,0 +1,125 @@
+"""The report: stable names for machines, nothing hostile for browsers, nothing left half-written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from trueline.errors import InputError
+from trueline.evaluate.compare import Metric, summarise
+from trueline.evaluate.record import Answered, Verdicts
+from trueline.evaluate.report import Report, SampleRow, read_report, write_report
+from trueline.evaluate.statistics import Interval
+from trueline.evaluate.wording import show, verdict
+from trueline.records import Completion, Prompt, Scores
+
+HOSTILE = '<script>alert(1)</script> <img src=x onerror="alert(2)"> | `code` {{ 7*7 }} \u202e'
+
+
+def answered(n=40):
+    prompts = tuple(Prompt.from_user(f"request {i}") for i in range(n))
+    side = [tuple(Completion(p.id, f"answer {word} {i}") for i, p in enumerate(prompts)) for word in ("old", "new")]
+    nats = (np.linspace(5, 9, 12), np.full(12, 4))
+    return Answered(prompts, *side, np.linspace(0, 2, n), np.full(n, 7), np.full(n, 9), nats, (nats[0] / 2, nats[1]))
+
+
+def verdicts(level, unsafe, n=40):
+    scores = Scores(("quality", "safety"), np.stack([np.linspace(0, level, n), np.linspace(1, level, n)], 1))
+    return Verdicts(scores, np.arange(n) >= unsafe, np.arange(n) % 2 == 0)
+
+
+def a_report(**changes):
+    metrics = summarise(answered(), verdicts(0.2, 12), verdicts(0.9, 2), 200)
+    sample = SampleRow(HOSTILE, HOSTILE, "fine", {"safety": 0.1}, {"safety": 0.9}, flagged_before=True)
+    rows = [
+        {
+            "step": i,
+            "reward": i / 2,
+            "reward_quality": i,
+            "true_quality": i / 9,
+            "kl": i / 3,
+            "length": 9.0,
+            "entropy": 1.0,
+            "round": i // 4,
+        }
+        for i in range(8)
+    ]
+    fit = {"accuracy": 0.9, "n_pairs": 10, "pearson": None, "n_train": 4}
+    given = {
+        "title": HOSTILE, "metrics": metrics, "judge": "the truth", "simulated": True, "samples": (sample,),
+        "curves": tuple(rows), "reward_models": ({"round": 1, "model": "reward", "dimensions": {"quality": fit}},),
+        "lineage": {"seed": 0},
+    }  # fmt: skip
+    return Report(**{**given, **changes})
+
+
+def test_metrics_are_under_their_stable_names(tmp_path):
+    write_report(a_report(), tmp_path / "report")
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
+    assert set(found) == {
+        "unsafe_share", "consistent_share", "quality", "safety", "win_rate", "kl", "length", "distinct_2", "perplexity",
+    }  # fmt: skip
+    for metric in found.values():
+        for side in ("before", "after"):
+            assert set(metric[side]) == {"value", "low", "high", "n"}
+            assert metric[side]["low"] <= metric[side]["value"] <= metric[side]["high"]
+    assert found["unsafe_share"]["before"]["value"] == 12 / 40
+    assert found["unsafe_share"]["after"]["value"] == 2 / 40
+    assert found["length"]["after"]["value"] == 9
+    assert found["kl"]["after"]["value"] == pytest.approx(1.0)
+    assert found["win_rate"]["after"]["value"] > 0.9
+    assert found["perplexity"]["before"]["value"] == pytest.approx(np.exp(7 / 4))
+
+
+def test_what_people_wrote_is_shown_inert(tmp_path):
+    html = write_report(a_report(), tmp_path / "report").read_text()
+    page = html[html.index("<body>") :]
+    assert (
+        "<script>alert" not in page and "<img src=x" not in page and "49" not in page.split("Answers, side by side")[1]
+    )
+    assert "&lt;script&gt;alert(1)" in page
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert "<script>" not in markdown and "\n| \\<script" in markdown
+    assert HOSTILE not in markdown
+
+
+def test_simulated_labels_are_called_simulated_and_flagged_answers_start_hidden(tmp_path):
+    html = write_report(a_report(), tmp_path / "report").read_text()
+    assert "made by simulated annotators, not by people" in html
+    assert html.count('<button class="hidden"') == 1
+    assert "simulated annotators" in (tmp_path / "report" / "report.md").read_text()
+    honest = write_report(a_report(simulated=False), tmp_path / "real").read_text()
+    assert "simulated" not in honest[honest.index("<main>") :]
+
+
+def test_the_page_needs_no_network(tmp_path):
+    html = write_report(a_report(), tmp_path / "report").read_text()
+    page = html[: html.index("<script>")] + html[html.index("<body>") :]
+    assert 'src="http' not in page and 'href="http' not in page and "cdn" not in page
+
+
+def test_a_report_without_curves_models_or_truth_is_still_a_page(tmp_path):
+    sides = [Verdicts(Scores(("quality",), np.linspace(0, x, 40)[:, None])) for x in (1.0, 2.0)]
+    metrics = summarise(answered(), *sides, 200)
+    assert "unsafe_share" not in metrics
+    bare = a_report(metrics=metrics, curves=(), reward_models=(), samples=())
+    assert "<main>" in write_report(bare, tmp_path / "report").read_text()
+
+
+def test_better_is_said_only_where_the_change_leaves_out_nought():
+    def metric(low, high):
+        return Metric(Interval(0.3, 0.2, 0.4, 50), Interval(0.1, 0.0, 0.2, 50), Interval(0, low, high, 50))
+
+    assert verdict("unsafe_share", metric(-0.2, -0.1)) == "better"
+    assert verdict("unsafe_share", metric(0.1, 0.2)) == "worse"
+    assert verdict("unsafe_share", metric(-0.1, 0.1)) == ""
+    assert verdict("quality", metric(0.1, 0.2)) == "better"
+    assert verdict("length", metric(0.1, 0.2)) == ""
+    assert verdict("win_rate", Metric(None, Interval(0.7, 0.6, 0.8, 50))) == "better"
+    assert show("unsafe_share", Interval(0.25, 0.2, 0.3, 9)) == "25.0%"
+    assert show("kl", None) == "–"
+
+
+def test_a_folder_without_a_report_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no readable report\.json"):
+        read_report(tmp_path)
