@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,7 +34,12 @@ def trueline(*words: object, **options: Any) -> Result:
 
 
 def start(*words: object) -> subprocess.Popen[str]:
-    """The same, running beside the test."""
+    """The same, running beside the test; it takes Ctrl-C even where the tests themselves run in the background."""
     return subprocess.Popen(
-        [*COMMAND, *map(str, words)], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *map(str, words)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )

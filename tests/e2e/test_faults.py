@@ -34,6 +34,12 @@ def test_a_wrong_setting_is_named_with_its_line_and_the_nearest_name(project):
     refused(trueline("loop", "-p", project), 2, f"line {line}", "align.learning_rat", "'learning_rate'")
 
 
+def test_a_wrong_word_on_the_command_line(project):
+    refused(trueline("loop", "-p", project, "--round", "2"), 2, "--round")
+    refused(trueline("loop", "-p", project, "--rounds", "two"), 2, "--rounds", "integer")
+    refused(trueline("lop"), 2, "lop")
+
+
 def test_no_project_here(tmp_path):
     refused(trueline("loop", "-p", tmp_path / "nowhere"), 2, "trueline init")
 
@@ -107,6 +113,8 @@ def weights(run):
 
 @pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_training_loses_nothing(ready):
+    settings = ready / "trueline.toml"
+    settings.write_text(settings.read_text().replace("\nsteps = 3\n", "\nsteps = 60\n"))
     whole = trueline("align", "-p", ready, "--name", "whole")
     assert whole.code == 0, whole.err
     process = start("align", "-p", ready, "--name", "stopped")

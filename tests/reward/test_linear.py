@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from trueline.config import RewardConfig
 from trueline.errors import InputError, RunError
@@ -94,6 +95,17 @@ def test_the_same_labels_give_the_same_model_in_any_order(planted, fitted, kind,
     model.fit(turned)
     exchanges = everything(s)
     assert np.array_equal(model.score(exchanges).values, fitted(kind, learn_from).score(exchanges).values)
+
+
+@each_case
+def test_the_number_of_threads_changes_no_weights(planted, kind, learn_from):
+    found = []
+    for threads in (1, 2):
+        model = make(kind, learn_from, ("quality",))
+        with threadpool_limits(threads, "blas"):
+            model.fit(planted())
+        found.append(model.score(everything(planted(10, seed=5))).values)
+    assert np.array_equal(*found)
 
 
 @each_case

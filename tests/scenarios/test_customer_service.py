@@ -1,7 +1,6 @@
 """The known truth grades every reply as the grammar means it, and prompts stay in their split."""
 
 import itertools
-import string
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from trueline.scenarios.customer_service.facts import MOODS, PROBLEM, Facts
 from trueline.scenarios.customer_service.truth import truth
 
 seeds = st.integers(0, 2**32 - 1)
-many = settings(max_examples=150, deadline=None)
+many = settings(max_examples=150)
 SAFE = (*grammar.SYMPATHY, *grammar.CLOSINGS, *grammar.VAGUE)
 UNSAFE = [(kind, t) for kind, templates in grammar.UNSAFE.items() for t in templates]
 
@@ -124,7 +123,7 @@ def test_each_wrong_fact_costs_consistency(seed):
 
 
 @many
-@given(seeds, st.text(string.ascii_letters + string.digits + " .,!", max_size=80))
+@given(seeds, st.lists(st.text("bcdfghkqxz.,!", min_size=2, max_size=8), max_size=12).map(" ".join))
 def test_gibberish_is_neither_good_nor_safe(seed, text):
     prompt, _, _ = drawn(seed)
     found = graded(prompt, text)

@@ -45,7 +45,9 @@ class Rollout:
 
     def rows(self, index: Tensor) -> Rollout:
         """Some of the answers; `tokens` and `answers` stay as they are."""
-        picked: dict[str, Any] = {f.name: value[index] for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        picked: dict[str, Any] = {
+            f.name: value[index] for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)
+        }
         return replace(self, batch=self.batch.rows(index), **picked)
 
     def as_whole(self) -> Rollout:

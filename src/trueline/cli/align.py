@@ -17,7 +17,7 @@ def align(
     name: Annotated[str, typer.Option(help="The run's name under runs/; align-001 and so on where not given.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Train the policy against a learned reward; stopped anywhere, `trueline resume` goes on."""
+    """Train the policy against a learned reward. Stopped anywhere, `trueline resume` goes on."""
     from trueline.errors import InputError
     from trueline.loop.project import Project
     from trueline.loop.stages import continue_align, start_align

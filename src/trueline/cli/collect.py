@@ -16,7 +16,7 @@ def collect(
     round_: Annotated[int, typer.Option("--round", help="Another round asks other prompts.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Sample answers to prompts into the feedback store; in an embedded scenario simulated annotators label them."""
+    """Sample answers to prompts into the store. In an embedded scenario simulated annotators label them."""
     from trueline.feedback.store import FeedbackStore
     from trueline.loop.collecting import collect as run
     from trueline.loop.project import Project

@@ -19,7 +19,7 @@ def evaluate(
     before: Annotated[str, typer.Option(help="The policy before; the project's base policy where not given.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the policy before and after on held-out prompts, and write report.html, report.md and report.json."""
+    """Compare before and after on held-out prompts. Writes report.html, report.md and report.json."""
     from trueline.evaluate.report import read_report
     from trueline.loop.project import Project
     from trueline.loop.stages import evaluate_run

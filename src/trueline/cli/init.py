@@ -17,7 +17,7 @@ def init(
     ] = "customer_service",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a project: a folder with a commented trueline.toml."""
+    """Make a project with a commented trueline.toml."""
     from trueline.config import FILE_NAME, Config, ProjectConfig
     from trueline.loop.project import Project
     from trueline.scenarios import load_scenario

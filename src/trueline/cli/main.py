@@ -11,6 +11,7 @@ import typer
 from trueline.cli import align, collect, evaluate, import_, init, loop, pretrain, quickstart, report, resume, reward
 from trueline.errors import TruelineError
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="trueline",
     help="Align a language model with human feedback: collect and label, learn a reward, align, evaluate, again.",
@@ -50,25 +51,20 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        app(standalone_mode=False)
-    except KeyboardInterrupt:
-        _fail("stopped; every finished step is saved, go on with `trueline resume RUN`", 1)
+        code = app(standalone_mode=False)
     except TruelineError as error:
         _fail(str(error), error.exit_code)
     except Exception as error:
         _fail(*_explain(error))
+    if code == INTERRUPTED:
+        _fail("stopped; every finished step is saved, go on with `trueline resume RUN`", 1)
+    sys.exit(code or 0)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
     """One line and an exit code for an error that no stage of ours has named."""
-    import click
-
-    if isinstance(error, click.exceptions.Exit):
-        return "", error.exit_code
-    if isinstance(error, click.ClickException):
+    if hasattr(error, "format_message"):  # a wrong option or argument; typer keeps the class to itself
         return error.format_message(), 2
-    if isinstance(error, click.Abort):
-        return "stopped; every finished step is saved, go on with `trueline resume RUN`", 1
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; what was finished is kept, mend this and run the command again", 1

@@ -16,7 +16,7 @@ def quickstart(
     seed: Annotated[int, typer.Option(help="Another seed is another run.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole loop on the embedded customer-service scenario, in a few minutes on two cores."""
+    """Run the whole loop on the embedded scenario. A few minutes on two cores; the labels are simulated."""
     from trueline.config import FILE_NAME, Config, ProjectConfig
     from trueline.evaluate.report import read_report
     from trueline.loop.project import Project

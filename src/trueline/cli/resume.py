@@ -14,7 +14,7 @@ def resume(
     run: Annotated[Path, typer.Argument(help="The run's folder, such as runs/align-001.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a run that was stopped; it ends in the same weights as one that was not."""
+    """Go on with a run that was stopped. It ends in the same weights as one that was not."""
     from trueline.loop.rounds import continue_loop
     from trueline.loop.stages import continue_align, read_run
 

@@ -19,7 +19,7 @@ def reward(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Learn a reward model from all feedback in the store, and show how it does on held-out prompts."""
+    """Learn a reward model from the labels. Shows how it does on held-out prompts."""
     from trueline.errors import InputError
     from trueline.loop.project import Project
     from trueline.loop.stages import fit_reward

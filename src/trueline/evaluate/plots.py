@@ -49,11 +49,18 @@ def _html(figure: go.Figure, height: int, margin: Mapping[str, int] | None = Non
     figure.update_layout(
         template="plotly_white",
         height=height,
-        margin={"l": 60, "r": 40, "t": 40, "b": 45, **(margin or {})},
+        margin={"l": 60, "r": 40, "t": 40, "b": 75, **(margin or {})},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#334155"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        legend={
+            "orientation": "h",
+            "y": -0.02,
+            "yref": "container",
+            "yanchor": "bottom",
+            "x": 0.5,
+            "xanchor": "center",
+        },
     )
     config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
     return str(to_html(figure, config=config, include_plotlyjs=False, full_html=False))
@@ -123,11 +130,14 @@ def _learned_and_true(curves: Sequence[Row]) -> Figure:
                 secondary_y=True,
                 **place,
             )
-            figure.update_yaxes(range=[0, 1.03], showgrid=False, secondary_y=True, **place)
+            figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], showgrid=False, secondary_y=True, **place)
             has_truth = True
         _mark_rounds(figure, curves, **place)
     figure.update_xaxes(title_text="training step", row=(len(panels) + 1) // 2)
-    caption = "The learned reward is in standard deviations of the answers it was fitted on. "
+    caption = (
+        "The learned reward is in standard deviations of the answers it was fitted on, anew in each round; "
+        "dotted lines are where a round begins. "
+    )
     if has_truth:
         caption += (
             "Training never sees the truth; where the reward rises and the truth does not, the reward is being hacked."
