@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: quickstart test lint bench base-policy assistant browser clean
+.PHONY: quickstart test lint bench bench-peers base-policy assistant browser clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/trueline quickstart
@@ -21,6 +21,17 @@ lint: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/run.py
+
+# TRL beside us in the benchmarks, in environments of its own; PPO left TRL after 1.12.
+bench-peers: .venv-trl/.installed .venv-trl-ppo/.installed
+
+.venv-trl/.installed: benchmarks/peers/requirements.txt
+.venv-trl-ppo/.installed: benchmarks/peers/requirements-ppo.txt
+.venv-trl/.installed .venv-trl-ppo/.installed:
+	test -d $(@D) || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet torch==2.13.0
+	$(@D)/bin/pip install --quiet --requirement $<
+	touch $@
 
 # Rebuilds the policy that ships with the customer-service scenario: about ten minutes on two cores.
 base-policy: $(INSTALLED)
@@ -47,4 +58,4 @@ browser:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
 
 clean:
-	rm -rf $(VENV) build dist quickstart .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-trl .venv-trl-ppo build dist quickstart .pytest_cache .mypy_cache .ruff_cache

@@ -91,7 +91,7 @@ def test_an_unknown_section_and_an_unknown_nested_key(tmp_path):
     [
         ("[align]\nsteps = 0\n", "line 2: align.steps: Input should be greater than or equal to 1 (found 0)"),
         ("[align]\nsteps = 'many'\n", "line 2: align.steps"),
-        ("[align]\nalgorithm = 'dpo'\n", "'rloo' or 'ppo' (found 'dpo')"),
+        ("[align]\nalgorithm = 'dqn'\n", "'ilql' or 'dpo' (found 'dqn')"),
         ("[policy]\ntemperature = 0\n", "line 2: policy.temperature"),
         ("[align]\nlearning_rate = inf\n", "line 2: align.learning_rate"),
         ("[align]\nlearning_rate = nan\n", "line 2: align.learning_rate"),
@@ -119,10 +119,17 @@ def test_a_dimension_without_a_weight_is_not_quietly_worth_nothing(tmp_path):
     assert load(written(tmp_path, '[project]\ndimensions = ["quality"]\n')).project.dimensions == ("quality",)
 
 
-def test_rloo_needs_more_than_one_sample(tmp_path):
-    message = refused(tmp_path, "[align]\nsamples_per_prompt = 1\n")
-    assert "samples_per_prompt" in message and "2 or more" in message
+@pytest.mark.parametrize("name", ["rloo", "grpo"])
+def test_methods_of_groups_need_more_than_one_sample(tmp_path, name):
+    message = refused(tmp_path, f'[align]\nalgorithm = "{name}"\nsamples_per_prompt = 1\n')
+    assert f"{name} compares answers to one prompt: set samples_per_prompt to 2 or more" in message
     assert load(written(tmp_path, '[align]\nalgorithm = "ppo"\nsamples_per_prompt = 1\n')).align.samples_per_prompt == 1
+
+
+@pytest.mark.parametrize("name", ["q_learning", "dpo"])
+def test_methods_that_live_in_the_kl_need_one(tmp_path, name):
+    message = refused(tmp_path, f'[align]\nalgorithm = "{name}"\n[align.kl]\ncoefficient = 0.0\n')
+    assert f"{name} learns in units of the KL's weight: set kl.coefficient above 0" in message
 
 
 def test_every_mistake_has_a_line_of_its_own(tmp_path):

@@ -94,11 +94,46 @@ class PPOConfig(Section):
     critic_warmup: int = Field(10, ge=0, description="First steps that train only the value head. Steps.")
 
 
+class GRPOConfig(Section):
+    clip: float = Field(0.2, gt=0, description="The probability ratio is held within 1 plus and minus this.")
+    epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
+    unbiased: bool = Field(False, description="Dr. GRPO: divide neither by the group's deviation nor by the length.")
+
+
+class QLearningConfig(Section):
+    lam: float = Field(0.95, ge=0, le=1, description="Lambda of the multi-step soft return; 0: one step.")
+    value_coefficient: float = Field(0.1, gt=0, description="Weight of the value head's share of the error.")
+    epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
+    target_rate: float = Field(0.1, gt=0, le=1, description="The slow value head goes this share of the way.")
+    target_every: int = Field(1, ge=1, description="It does so after so many steps. Steps.")
+    warmup: int = Field(5, ge=0, description="First steps that train only the value head. Steps.")
+
+
+class ILQLConfig(Section):
+    tau: float = Field(0.7, gt=0, lt=1, description="The value is this expectile of Q; 0.5: the mean.")
+    gamma: float = Field(0.99, gt=0, le=1, description="Discount of later rewards.")
+    cql: float = Field(0.1, ge=0, description="Weight of the penalty on Q of tokens that were not taken.")
+    awac: float = Field(1.0, ge=0, description="Weight of the log-likelihood of the given answers.")
+    beta: float = Field(1.0, ge=0, description="Weight of Q when answers are drawn.")
+    target_rate: float = Field(0.001, gt=0, le=1, description="The slow Q heads go this share of the way.")
+    target_every: int = Field(5, ge=1, description="They do so after so many steps. Steps.")
+
+
+class DPOConfig(Section):
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of comparisons taken to be wrong.")
+
+
+Algorithm = Literal["rloo", "reinforce", "grpo", "ppo", "q_learning", "ilql", "dpo"]
+
+
 class AlignConfig(Section):
-    algorithm: Literal["rloo", "ppo"] = Field("rloo", description="rloo: policy gradient; ppo: actor-critic.")
+    algorithm: Algorithm = Field(
+        "rloo", description="The first five sample answers; ilql and dpo learn from labelled ones."
+    )
     steps: int = Field(30, ge=1, description="Rollout-and-update steps in a round.")
     prompts_per_step: int = Field(32, ge=1, description="Prompts in a step.")
-    samples_per_prompt: int = Field(4, ge=1, description="Answers for each prompt; rloo needs at least 2.")
+    samples_per_prompt: int = Field(4, ge=1, description="Answers for each prompt; rloo and grpo: at least 2.")
+    lora_rank: int = Field(0, ge=0, description="Train matrices of this rank beside frozen weights; 0: all weights.")
     micro_batch: int = Field(128, ge=1, description="Answers in one forward and backward pass; changes memory only.")
     learning_rate: float = Field(4e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
@@ -107,13 +142,20 @@ class AlignConfig(Section):
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     threads: int = Field(2, ge=1, description="CPU threads; part of what makes a run repeat bit for bit.")
+    watch_every: int = Field(10, ge=1, description="ilql and dpo sample answers to be watched so often. Steps.")
     kl: KLConfig = KLConfig()
     ppo: PPOConfig = PPOConfig()
+    grpo: GRPOConfig = GRPOConfig()
+    q_learning: QLearningConfig = QLearningConfig()
+    ilql: ILQLConfig = ILQLConfig()
+    dpo: DPOConfig = DPOConfig()
 
     @model_validator(mode="after")
-    def _rloo_needs_groups(self) -> Self:
-        if self.algorithm == "rloo" and self.samples_per_prompt < 2:
-            raise ValueError("rloo compares answers to one prompt: set samples_per_prompt to 2 or more")
+    def _what_an_algorithm_needs(self) -> Self:
+        if self.algorithm in ("rloo", "grpo") and self.samples_per_prompt < 2:
+            raise ValueError(f"{self.algorithm} compares answers to one prompt: set samples_per_prompt to 2 or more")
+        if self.algorithm in ("q_learning", "dpo") and self.kl.coefficient == 0:
+            raise ValueError(f"{self.algorithm} learns in units of the KL's weight: set kl.coefficient above 0")
         return self
 
 
@@ -171,8 +213,10 @@ def _explain(path: Path, text: str, error: Any) -> str:
         valid = _valid_names(keys[:-1])
         near = difflib.get_close_matches(keys[-1], valid, n=1, cutoff=0.0)
         return f"{where} is not a setting; did you mean {near[0]!r}?" if near else f"{where} is not a setting"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')} (found {error['input']!r})" if keys else (
-        f"{where}: {error['msg'].removeprefix('Value error, ')}"
+    return (
+        f"{where}: {error['msg'].removeprefix('Value error, ')} (found {error['input']!r})"
+        if keys
+        else (f"{where}: {error['msg'].removeprefix('Value error, ')}")
     )
 
 

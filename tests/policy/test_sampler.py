@@ -1,11 +1,13 @@
 """The sampler against the scoring pass, generate, and the distribution it must draw from."""
 
+import re
+
 import numpy as np
 import torch
 from scipy.stats import chisquare
 
 from trueline.policy.chat import encode_prompt
-from trueline.policy.sampler import draw, sample
+from trueline.policy.sampler import draw, sample, stream
 from trueline.policy.scoring import make_batch, score, surprise
 from trueline.records import Prompt
 
@@ -35,6 +37,46 @@ def test_draw_never_takes_an_impossible_token():
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
     for u in (0.0, 0.5, 1 - 2**-53):
         assert draw(logits, torch.tensor([u], dtype=torch.float64), 1.0)[0].item() == 1
+
+
+def test_top_p_draws_only_from_the_nucleus_and_in_its_proportions():
+    p = torch.tensor([0.05, 0.5, 0.3, 0.15])
+    u = torch.from_numpy(np.random.default_rng(1).random(20_000))
+    token, logprob = draw(p.log().expand(20_000, 4), u, 1.0, top_p=0.7)
+    counts = torch.bincount(token, minlength=4)
+    assert counts[0] == counts[3] == 0
+    assert chisquare(counts[1:3], np.array([5 / 8, 3 / 8]) * 20_000).pvalue > 0.001
+    torch.testing.assert_close(logprob[token == 1][0].exp(), torch.tensor(5 / 8))
+
+
+def test_a_stream_is_the_sample_in_pieces(tiny):
+    ids = encoded(tiny)
+    for prompt in ids:
+        for i in range(4):
+            [[whole]] = sample(tiny, [prompt], [[("s", i)]], max_new_tokens=24, temperature=1.0)
+            pieces = list(stream(tiny, prompt, ("s", i), max_new_tokens=24, temperature=1.0))
+            assert "".join(pieces) == tiny.tokenizer.decode(whole.tokens, skip_special_tokens=True)
+            assert len(pieces) > 1 or len(whole.tokens) < 4
+
+
+def test_a_stop_text_ends_an_answer_and_is_never_streamed(tiny):
+    ids = encoded(tiny)[0]
+    settings = {"max_new_tokens": 40, "temperature": 1.0}
+    seen = 0
+    for i in range(20):
+        [[whole]] = sample(tiny, [ids], [[("s", i)]], **settings)
+        text = tiny.tokenizer.decode(whole.tokens, skip_special_tokens=True)
+        stop = next(iter(re.findall(r"[a-z ]{2}", text)), None)
+        if stop is None:
+            continue
+        seen += 1
+        [[cut]] = sample(tiny, [ids], [[("s", i)]], stop=[stop], **settings)
+        assert cut.finished and cut.tokens == whole.tokens[: len(cut.tokens)]
+        assert stop in tiny.tokenizer.decode(cut.tokens, skip_special_tokens=True)
+        assert stop not in tiny.tokenizer.decode(cut.tokens[:-1], skip_special_tokens=True)
+        streamed = "".join(stream(tiny, ids, ("s", i), stop=[stop], **settings))
+        assert streamed == text[: text.index(stop)]
+    assert seen > 2
 
 
 def test_captured_logprobs_equal_a_scoring_pass(tiny):

@@ -32,6 +32,19 @@ def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
     return torch.where(others > 0, rewards - total / others.clamp(min=1), 0.0)
 
 
+def group_normalised(rewards: Tensor, group: Tensor, *, divide: bool = True) -> Tensor:
+    """GRPO: reward less the mean of the group, divided by its population deviation. (B,), (B,) to (B,).
+
+    Shao et al. 2024. 0 where all answers to a prompt are worth the same.
+    """
+    same = (group[:, None] == group[None, :]).to(rewards.dtype)
+    centred = rewards - same @ rewards / same.sum(1)
+    if not divide:
+        return centred
+    deviation = (same @ centred**2 / same.sum(1)).sqrt()
+    return torch.where(deviation > 1e-6, centred / deviation.clamp(min=1e-6), 0.0)
+
+
 def token_rewards(scores: Tensor, logprobs: Tensor, ref_logprobs: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
     """(B, T): each token carries -kl_coef * (log pi - log ref), the k1 estimator; the last one also the score.
 

@@ -30,7 +30,7 @@ def save(folder: Path, position: Position, actor: Actor, optimiser: torch.optim.
     """Write folder/step-NNNNNN at once and keep the last two; RunError when the disk does not take it."""
 
     def fill(pending: Path) -> None:
-        save_file({n: p.detach().contiguous() for n, p in actor.named_parameters()}, pending / "weights.safetensors")
+        save_file({n: p.detach().contiguous() for n, p in actor.named_weights()}, pending / "weights.safetensors")
         save_file(_optimiser_tensors(actor, optimiser), pending / "optimiser.safetensors")
         durable.write_json(pending / "position.json", asdict(position))
 
@@ -65,7 +65,7 @@ def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Pos
         moments = load_file(newest / "optimiser.safetensors")
         position = Position(**durable.read_json(newest / "position.json"))
         with torch.no_grad():
-            for name, parameter in actor.named_parameters():
+            for name, parameter in actor.named_weights():
                 parameter.copy_(weights[name])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(

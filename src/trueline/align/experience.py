@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trueline.align.actor import Actor
+from trueline.align.crew import Crew, cut
 from trueline.align.rollout import Rollout
+from trueline.align.shares import deal, micro_batches
 from trueline.config import AlignConfig, PolicyConfig
 from trueline.policy.chat import decode_answer, encode_prompt
 from trueline.policy.load import Policy
 from trueline.policy.sampler import Key, sample
-from trueline.policy.scoring import make_batch, score
+from trueline.policy.scoring import Batch, make_batch, score
 from trueline.records import Exchange, Prompt
 
 
@@ -63,6 +67,7 @@ def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: i
         [[(*key, p.id, i) for i in range(k)] for p in prompts],
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
+        shape=policy.shape,
     )
     flat = [(g, s) for g, row in enumerate(sampled) for s in row]
     return Answers(
@@ -78,8 +83,7 @@ def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: i
 
 
 def collect(
-    actor: Actor,
-    reference: Policy,
+    crew: Crew,
     prompts: Sequence[Prompt],
     judge: Judge,
     config: AlignConfig,
@@ -88,27 +92,62 @@ def collect(
     key: Key,
 ) -> tuple[Rollout, Judgement]:
     """One step's rollout of len(prompts) * samples_per_prompt answers."""
-    answers = answer(actor.policy, prompts, policy_config, config.samples_per_prompt, "policy:training", key)
+    shares = [
+        (prompts[part], policy_config, config.samples_per_prompt, "policy:training", key)
+        for part in cut(len(prompts), crew.size)
+    ]
+    answers = Answers.joined(crew.map(_answer, shares))
     judgement = judge(answers.exchanges)
-    batch = make_batch(answers.prompt_tokens, answers.answer_tokens, actor.policy.pad_id).to(actor.policy.device)
-    with torch.no_grad():
-        parts = torch.arange(len(answers.groups), device=actor.policy.device).split(config.micro_batch)
-        reference_logprobs = [score(reference.model, batch.rows(i), policy_config.temperature).logprobs for i in parts]
-        values = (
-            [actor(batch.rows(i), policy_config.temperature)[0].values for i in parts] if actor.value_head else None
-        )
-    logprobs = torch.zeros(batch.mask.shape)
-    for i, row in enumerate(answers.logprobs):
-        logprobs[i, : len(row)] = torch.tensor(row)
-    rollout = Rollout(
+    return measure(crew, answers, judgement.rewards, config, policy_config.temperature, kl_coef), judgement
+
+
+def _answer(actor: Actor, reference: Policy, *share: Any) -> Answers:
+    return answer(actor.policy, *share)
+
+
+def measure(
+    crew: Crew, answers: Answers, rewards: np.ndarray, config: AlignConfig, temperature: float, kl_coef: float
+) -> Rollout:
+    """The rollout of some answers: what policy, reference and heads say of them now.
+
+    Answers without log-probabilities were not sampled here, and get those of the policy as it is.
+    """
+    policy = crew.actor.policy
+    batch = make_batch(answers.prompt_tokens, answers.answer_tokens, policy.pad_id).to(policy.device)
+    own = len(crew.actor.heads) > 0 or not answers.logprobs
+    shares = deal(batch, crew.size)
+    parts = crew.map(_measured, [(batch.rows(rows), config.micro_batch, temperature, own) for rows in shares])
+    rows = torch.cat(shares)
+    found = {name: torch.cat([part[name] for part in parts])[rows.argsort()] for name in parts[0]}
+    if answers.logprobs:
+        sampled = torch.zeros(batch.mask.shape)
+        for i, row in enumerate(answers.logprobs):
+            sampled[i, : len(row)] = torch.tensor(row)
+        found["logprobs"] = sampled.to(policy.device)
+    return Rollout(
         batch=batch,
-        group=torch.tensor(answers.groups, device=batch.mask.device),
-        logprobs=logprobs.to(batch.mask.device),
-        ref_logprobs=torch.cat(reference_logprobs),
-        scores=torch.from_numpy(judgement.rewards).float().to(batch.mask.device),
+        group=torch.tensor(answers.groups, device=policy.device),
+        scores=torch.from_numpy(rewards).float().to(policy.device),
         kl_coef=kl_coef,
         tokens=int(batch.mask.sum()),
         answers=len(answers.groups),
-        values=torch.cat([v for v in values if v is not None]) if values else None,
+        **found,
     )
-    return rollout, judgement
+
+
+@torch.no_grad()
+def _measured(
+    actor: Actor, reference: Policy, batch: Batch, micro_batch: int, temperature: float, own: bool
+) -> dict[str, Tensor]:
+    """(B, T) of each: ref_logprobs and, with `own`, what the actor says; 0 in columns that were not computed."""
+    found: dict[str, Tensor] = {}
+    for rows in micro_batches(batch, micro_batch):
+        part, width = batch.rows(rows).trimmed()
+        seen: dict[str, Tensor | None] = {"ref_logprobs": score(reference.model, part, temperature).logprobs}
+        if own:
+            outputs = actor(part, temperature)[0]
+            seen |= {name: getattr(outputs, name) for name in ("logprobs", "values", "target_values")}
+        for name, value in seen.items():
+            if value is not None:
+                found.setdefault(name, value.new_zeros(batch.mask.shape))[rows, :width] = value
+    return found

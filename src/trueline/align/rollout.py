@@ -20,11 +20,13 @@ class Rollout:
     batch: tokens, attention (B, L) and mask (B, T), the end token counted in
     group: (B,) long, equal for answers to the same prompt
     logprobs: (B, T) of the policy that sampled; ref_logprobs: (B, T) of the reference; nats
-    scores: (B,) the objective's reward of each answer
+    scores: (B,) the objective's reward of each answer, or that of its label
     kl_coef: reward per nat
     tokens, answers: how many the whole (global) batch has; a loss divides by these, so that cutting it into
         micro-batches changes nothing
-    values: (B, T) of the critic when sampling; advantages, returns: (B, T), filled by Algorithm.prepare
+    values, target_values: (B, T) of the critic and of its slow copy when sampling
+    advantages, returns: (B, T), filled by Algorithm.prepare
+    rival: (B,) log(pi / ref) of the other answer of a pair, filled by Algorithm.prepare
     """
 
     batch: Batch
@@ -36,8 +38,10 @@ class Rollout:
     tokens: int
     answers: int
     values: Tensor | None = None
+    target_values: Tensor | None = None
     advantages: Tensor | None = None
     returns: Tensor | None = None
+    rival: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:
@@ -49,6 +53,16 @@ class Rollout:
             f.name: value[index] for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, batch=self.batch.rows(index), **picked)
+
+    def trimmed(self) -> Rollout:
+        """The same answers without the columns that none of them fills; padding costs as much as tokens."""
+        batch, width = self.batch.trimmed()
+        cut: dict[str, Any] = {
+            f.name: value[:, :width]
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor) and value.dim() == 2
+        }
+        return replace(self, batch=batch, **cut)
 
     def as_whole(self) -> Rollout:
         """The same answers as a global batch of their own (a minibatch)."""

@@ -1,7 +1,7 @@
 """A run of reinforcement learning: a folder and a journal. Starting and resuming are the same call.
 
 run.json        what is trained, on what, from what: enough to go on anywhere
-prompts.jsonl   the training prompts
+prompts.json    the training prompts; data.json: the labelled answers of an algorithm that samples none
 metrics.jsonl   a line a step
 checkpoints/    the last two steps, each whole
 policy/         the finished model; there when the run is done
@@ -9,37 +9,45 @@ policy/         the finished model; there when the run is done
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from trueline import durable
 from trueline.align import checkpoint
 from trueline.align.actor import Actor
-from trueline.align.algorithms import ALGORITHMS
+from trueline.align.alarms import alarms
+from trueline.align.algorithms import ALGORITHMS, Algorithm
+from trueline.align.crew import Crew
+from trueline.align.crew import crew as start_crew
 from trueline.align.experience import Judge, collect
+from trueline.align.journal import Journal, Row
 from trueline.align.kl import next_coefficient
+from trueline.align.offline import Unit, given, watched
+from trueline.align.rollout import Rollout
 from trueline.align.schedule import learning_rate
 from trueline.align.update import update
-from trueline.align.watch import warnings_of, watch
-from trueline.config import Config
-from trueline.policy.load import load_policy, save_policy
+from trueline.align.watch import watch
+from trueline.config import AlignConfig, Config
+from trueline.errors import InputError
+from trueline.policy.heads import save_heads
+from trueline.policy.load import Policy, load_policy, save_policy
 from trueline.policy.randomness import generator
+from trueline.policy.sampler import Key
 from trueline.records import Prompt
 
-Row = dict[str, Any]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class AlignTask:
-    """policy: the folder (or name) that training starts from; reference: what the KL is measured to."""
+    """policy: the folder (or name) that training starts from; reference: what the KL is measured to; data: the labelled
+    answers, or pairs, of an algorithm that learns from given ones.
+    """
 
     policy: str
     reference: str
@@ -47,6 +55,7 @@ class AlignTask:
     judge: Judge
     config: Config
     seed: int
+    data: Sequence[Unit] = ()
 
 
 def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
@@ -57,58 +66,80 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
     target = folder / "policy"
     if target.exists():
         return target
-    settings, trust = task.config.align, task.config.policy.trust_remote_code
-    torch.set_num_threads(settings.threads)
+    settings = task.config.align
     algorithm = ALGORITHMS[settings.algorithm]
-    actor = Actor.new(load_policy(task.policy, trust_remote_code=trust), algorithm.heads)
-    reference = load_policy(task.reference, trust_remote_code=trust)
+    if not algorithm.on_policy and not task.data:
+        raise InputError(
+            f"{folder}: {algorithm.name} learns from labelled answers and there are none; collect or import some, or "
+            "set align.algorithm to one that samples its own, such as rloo"
+        )
+    policy, reference = _policies(task)
+    actor = Actor.new(policy, algorithm.heads, algorithm.targets)
     optimiser = actor.optimiser(settings.learning_rate)
     position = checkpoint.restore(folder / "checkpoints", actor, optimiser)
     position = position or checkpoint.Position(0, settings.kl.coefficient)
-    journal = Journal.open(folder, position.step)
-    with journal:
+    # The workers come first: a fork must not copy the journal's thread.
+    with start_crew(actor, reference, settings.threads) as crew, Journal.open(folder, position.step) as journal:
         while position.step < settings.steps:
-            row, kl_coef = _step(task, actor, reference, optimiser, position)
+            row, kl_coef = _step(task, crew, optimiser, position)
+            row["warnings"] = alarms([*journal.rows, row])
             journal.add(row)
             position = checkpoint.Position(position.step + 1, kl_coef)
             checkpoint.save(folder / "checkpoints", position, actor, optimiser)
             on_step(row)
-    return durable.write_folder(target, lambda pending: save_policy(actor.policy, pending))
+    return durable.write_folder(target, lambda pending: _save(actor, algorithm, settings, pending))
+
+
+def _policies(task: AlignTask) -> tuple[Policy, Policy]:
+    """What is trained and its reference; with LoRA they share their weights where they start from the same ones."""
+    trust, rank = task.config.policy.trust_remote_code, task.config.align.lora_rank
+    policy = load_policy(task.policy, trust_remote_code=trust)
+    if rank:
+        from trueline.policy.lora import add_lora, without_lora
+
+        policy = add_lora(policy, rank)
+        if task.policy == task.reference:
+            return policy, without_lora(policy)
+    return policy, load_policy(task.reference, trust_remote_code=trust)
+
+
+def _save(actor: Actor, algorithm: Algorithm, settings: AlignConfig, folder: Path) -> None:
+    policy = actor.policy
+    if settings.lora_rank:
+        from trueline.policy.lora import merge_lora
+
+        policy = merge_lora(policy)
+    save_policy(policy, folder)
+    if algorithm.decoding is not None:
+        save_heads(dict(actor.targets.named_parameters()), algorithm.decoding(settings), folder)
 
 
 def _step(
-    task: AlignTask, actor: Actor, reference: Any, optimiser: torch.optim.Optimizer, position: checkpoint.Position
+    task: AlignTask, crew: Crew, optimiser: torch.optim.Optimizer, position: checkpoint.Position
 ) -> tuple[Row, float]:
     """One rollout and update; returns the step's metrics and the next KL coefficient."""
     config, settings, step = task.config, task.config.align, position.step
-    started = time.monotonic()
-    rollout, judgement = collect(
-        actor,
-        reference,
-        step_prompts(task.prompts, step, settings.prompts_per_step, task.seed),
-        task.judge,
-        settings,
-        config.policy,
-        position.kl_coef,
-        ("rollout", task.seed, step),
-    )
-    sampled = time.monotonic()
     algorithm = ALGORITHMS[settings.algorithm]
+    started = time.monotonic()
+    rollout, seen = (_sampled if algorithm.on_policy else _given)(task, crew, position)
+    sampled = time.monotonic()
     rollout = algorithm.prepare(rollout, settings)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(step, settings)
-    critic_only = "value" in algorithm.heads and step < settings.ppo.critic_warmup
     measured = update(
-        actor,
+        crew,
         optimiser,
         algorithm,
         rollout,
         settings,
         config.policy.temperature,
         ("update", task.seed, step),
-        critic_only=critic_only,
+        critic_only=step < algorithm.warmup(settings),
     )
-    metrics = {**judgement.metrics, **watch(rollout), **measured, "kl_coef": position.kl_coef}
+    rate, every = algorithm.follow(settings)
+    if (step + 1) % every == 0:
+        crew.actor.follow(rate)
+    metrics = {**watch(rollout, on_policy=algorithm.on_policy), **seen, **measured, "kl_coef": position.kl_coef}
     row: Row = {
         "step": step + 1,
         **metrics,
@@ -116,62 +147,45 @@ def _step(
         "seconds_rollout": sampled - started,
         "seconds_update": time.monotonic() - sampled,
     }
-    row["warnings"] = warnings_of(row)
+    if not algorithm.on_policy:
+        return row, position.kl_coef
     return row, next_coefficient(position.kl_coef, metrics["kl"], rollout.answers, settings.kl)
 
 
-def step_prompts(prompts: list[Prompt], step: int, n: int, seed: int) -> list[Prompt]:
-    """The prompts of a step: each pass over the list has its own keyed order, and a step may span two passes."""
+def _sampled(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, dict[str, float]]:
+    settings, step = task.config.align, position.step
+    prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
+    key = ("rollout", task.seed, step)
+    rollout, judgement = collect(crew, prompts, task.judge, settings, task.config.policy, position.kl_coef, key)
+    return rollout, judgement.metrics
 
-    def endless() -> Iterator[Prompt]:
-        epoch = step * n // len(prompts)
-        skip = step * n % len(prompts)
+
+def _given(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, dict[str, float]]:
+    """As many given answers as others would sample; every `watch_every` steps some are sampled, to be watched."""
+    config, settings, step = task.config, task.config.align, position.step
+    n = max(1, settings.prompts_per_step * settings.samples_per_prompt // len(task.data[0]))
+    units = step_items(task.data, step, n, ("data", task.seed))
+    rollout, judgement = given(crew, units, settings, config.policy, position.kl_coef)
+    seen = judgement.metrics
+    if step % settings.watch_every == 0 or step + 1 == settings.steps:
+        decoding = ALGORITHMS[settings.algorithm].decoding
+        policy = crew.actor.drawing(decoding(settings) if decoding else None)
+        prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
+        key = ("watch", task.seed, step)
+        seen = {**seen, **watched(policy, crew.reference, prompts, task.judge, config.policy, key)}
+    return rollout, seen
+
+
+def step_items(items: Sequence[Item], step: int, n: int, key: Key) -> list[Item]:
+    """The n items of a step: each pass over all has its own keyed order, and a step may span two passes."""
+
+    def endless() -> Iterator[Item]:
+        epoch = step * n // len(items)
+        skip = step * n % len(items)
         while True:
-            order = generator("prompts", seed, epoch).permutation(len(prompts))
-            yield from (prompts[i] for i in order[skip:])
+            order = generator(*key, epoch).permutation(len(items))
+            yield from (items[i] for i in order[skip:])
             epoch, skip = epoch + 1, 0
 
     source = endless()
     return [next(source) for _ in range(n)]
-
-
-@dataclass
-class Journal:
-    """metrics.jsonl and TensorBoard; rows behind the restored step are dropped, since they will come again."""
-
-    path: Path
-    board: SummaryWriter
-
-    @classmethod
-    def open(cls, folder: Path, step: int) -> Journal:
-        path = folder / "metrics.jsonl"
-        kept = [row for row in read_metrics(folder) if row["step"] <= step]
-        durable.write_file(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        return cls(path, SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1))
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.board.close()
-
-    def add(self, row: Row) -> None:
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-        for name, value in row.items():
-            if isinstance(value, int | float):
-                self.board.add_scalar(name, value, row["step"])
-
-
-def read_metrics(folder: Path) -> list[Row]:
-    """The rows of metrics.jsonl; a last line cut by a crash is left out."""
-    path = folder / "metrics.jsonl"
-    rows = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows

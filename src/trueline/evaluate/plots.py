@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from trueline.evaluate.compare import Metric
-from trueline.evaluate.wording import label
+from trueline.evaluate.wording import LABELS, SHARES, label
 
 LEARNED, TRUE, QUIET, BEFORE = "#0f766e", "#b45309", "#64748b", "#94a3b8"
 WATCHED = {
@@ -40,6 +40,8 @@ def library() -> str:
 def figures(metrics: Mapping[str, Metric], curves: Sequence[Row]) -> list[Figure]:
     """The pictures that there is something to show for."""
     found = [_forest(metrics)]
+    if (changes := _changes(metrics)) is not None:
+        found.append(changes)
     if curves:
         found += [_learned_and_true(curves), _reward_against_kl(curves), _watched(curves)]
     return found
@@ -67,36 +69,51 @@ def _html(figure: go.Figure, height: int, margin: Mapping[str, int] | None = Non
 
 
 def _forest(metrics: Mapping[str, Metric]) -> Figure:
-    """Everything that lies between 0 and 1, before and after, with its interval."""
-    shown = [
-        (name, m)
-        for name, m in metrics.items()
-        if all(side is not None and side.low >= 0 and side.high <= 1 for side in (m.before, m.after))
-    ][::-1]
+    """Shares, and the dimensions where the truth grades them from 0 to 1, before and after, with intervals."""
+    known = "unsafe_share" in metrics
+    shown = [name for name in metrics if name in (*SHARES, "distinct_2") or (known and name not in LABELS)][::-1]
     figure = go.Figure()
     for side, colour in (("before", BEFORE), ("after", LEARNED)):
-        points = [getattr(m, side) for _, m in shown]
-        figure.add_scatter(
-            x=[p.value for p in points],
-            y=[label(name) for name, _ in shown],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [p.high - p.value for p in points],
-                "arrayminus": [p.value - p.low for p in points],
-                "thickness": 2,
-                "width": 5,
-            },
-            mode="markers",
-            marker={"size": 12, "color": colour},
-            name=side,
-        )
+        found = [getattr(metrics[name], side) for name in shown]
+        _intervals(figure, [label(n) for n in shown], found, side, colour)
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_yaxes(automargin=True)
+    html = _html(figure, 130 + 42 * len(shown))
+    return Figure("Before and after", "Held-out prompts; the bars are 95% intervals.", html)
+
+
+def _changes(metrics: Mapping[str, Metric]) -> Figure | None:
+    """What a learned judge says: the paired change of each dimension, which has no scale of its own."""
+    shown = [name for name, m in metrics.items() if name not in LABELS and m.change is not None][::-1]
+    if "unsafe_share" in metrics or not shown:
+        return None
+    figure = go.Figure()
+    _intervals(figure, [label(n) for n in shown], [metrics[n].change for n in shown], "after - before", LEARNED)
+    figure.add_vline(x=0, line={"color": BEFORE, "width": 1, "dash": "dot"})
+    figure.update_yaxes(automargin=True)
     return Figure(
-        "Before and after",
-        "Held-out prompts; the bars are 95% intervals.",
-        _html(figure, 110 + 42 * len(shown)),
+        "Change in the judge's scores",
+        "Of the same prompts, in standard deviations of the answers the judge learned from; bars are 95% intervals.",
+        _html(figure, 130 + 42 * len(shown)),
+    )
+
+
+def _intervals(figure: go.Figure, names: list[str], found: Sequence[Any], what: str, colour: str) -> None:
+    figure.add_scatter(
+        x=[i.value for i in found],
+        y=names,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [i.high - i.value for i in found],
+            "arrayminus": [i.value - i.low for i in found],
+            "thickness": 2,
+            "width": 5,
+        },
+        mode="markers",
+        marker={"size": 12, "color": colour},
+        name=what,
+        showlegend=True,
     )
 
 
@@ -134,10 +151,9 @@ def _learned_and_true(curves: Sequence[Row]) -> Figure:
             has_truth = True
         _mark_rounds(figure, curves, **place)
     figure.update_xaxes(title_text="training step", row=(len(panels) + 1) // 2)
-    caption = (
-        "The learned reward is in standard deviations of the answers it was fitted on, anew in each round; "
-        "dotted lines are where a round begins. "
-    )
+    caption = "The learned reward is in standard deviations of the answers it was fitted on. "
+    if "round" in curves[0]:
+        caption += "It is fitted anew in each round; dotted lines are where a round begins. "
     if has_truth:
         caption += (
             "Training never sees the truth; where the reward rises and the truth does not, the reward is being hacked."
@@ -179,7 +195,7 @@ def _watched(curves: Sequence[Row]) -> Figure:
         )
         _mark_rounds(figure, curves, row=1, col=i)
     figure.update_xaxes(title_text="training step")
-    return Figure("What to watch", "Dotted lines are where a round begins.", _html(figure, 300))
+    return Figure("What to watch", "How far the policy moved, and what became of its answers.", _html(figure, 300))
 
 
 def _mark_rounds(figure: go.Figure, curves: Sequence[Row], **place: int) -> None:

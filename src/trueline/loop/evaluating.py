@@ -26,18 +26,18 @@ HELD_OUT_TEXTS = 100
 FLAG_BELOW = -1.0
 
 
-def sequence_kl(policy: Policy, reference: Policy, answers: Answers, temperature: float) -> np.ndarray:
+def sequence_kl(reference: Policy, answers: Answers, temperature: float) -> np.ndarray:
     """(n,) sums of log pi - log ref over each answer's tokens; their mean estimates the true KL, since the answers
-    were sampled from the policy."""
+    were sampled from the policy. log pi is what was captured then, which knows of Q heads.
+    """
     found = []
     for i in range(0, len(answers.groups), 64):
-        batch = make_batch(answers.prompt_tokens[i : i + 64], answers.answer_tokens[i : i + 64], policy.pad_id)
-        batch = batch.to(policy.device)
+        batch = make_batch(answers.prompt_tokens[i : i + 64], answers.answer_tokens[i : i + 64], reference.pad_id)
+        batch = batch.to(reference.device)
         with torch.inference_mode():
-            own = score(policy.model, batch, temperature).logprobs
-            other = score(reference.model, batch, temperature).logprobs
-        found.append(torch.where(batch.mask, own - other, 0.0).sum(-1).double().cpu().numpy())
-    return np.concatenate(found)
+            other = torch.where(batch.mask, score(reference.model, batch, temperature).logprobs, 0.0)
+        found.append(other.sum(-1).double().cpu().numpy())
+    return np.array([sum(row) for row in answers.logprobs]) - np.concatenate(found)
 
 
 def evaluate(
@@ -66,7 +66,7 @@ def evaluate(
         prompts=tuple(prompts),
         before=tuple(e.completion for e in first.exchanges),
         after=tuple(e.completion for e in second.exchanges),
-        kl=sequence_kl(new, old, second, config.policy.temperature),
+        kl=sequence_kl(old, second, config.policy.temperature),
         tokens_before=np.array([len(t) for t in first.answer_tokens]),
         tokens_after=np.array([len(t) for t in second.answer_tokens]),
         surprise_before=_surprise(project, old),
@@ -79,7 +79,8 @@ def evaluate(
         judge=judge_note,
         simulated=project.scenario is not None,
         samples=tuple(_samples(answered, was, now)),
-        curves=tuple(curves),
+        # An algorithm that samples nothing is watched in some of its steps only.
+        curves=tuple(row for row in curves if "reward" in row),
         reward_models=tuple(reward_models),
         lineage=lineage or {},
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trueline import durable
-from trueline.align.trainer import Row, read_metrics
+from trueline.align.journal import Row, read_metrics
 from trueline.config import Config
 from trueline.errors import InputError
 from trueline.loop.evaluating import evaluate
@@ -100,7 +100,7 @@ def _round(
     for name, report in (("reward", reward), ("judge", judge)):
         shown = ", ".join(f"{d} {fit.accuracy or float('nan'):.3f}" for d, fit in report.dimensions.items())
         say(f"  {name} model, held-out accuracy on pairs: {shown}")
-    start_align(project, here / "align", policy, here / "reward", seed * 100 + number)
+    start_align(project, here / "align", policy, here / "reward", seed * 100 + number, taught)
     trained = continue_align(here / "align", on_step)
     done = Round(number, here, trained, reward, judge)
     _report(project, [*before, done], here / "report", f"round {number}")

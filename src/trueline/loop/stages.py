@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from trueline import durable
-from trueline.align.trainer import AlignTask, Row, align, read_metrics
+from trueline.align.algorithms import ALGORITHMS
+from trueline.align.journal import Row, read_metrics
+from trueline.align.offline import Unit
+from trueline.align.trainer import AlignTask, align
 from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
@@ -18,9 +21,9 @@ from trueline.feedback.store import FeedbackStore
 from trueline.loop.collecting import Panels, collect
 from trueline.loop.evaluating import evaluate
 from trueline.loop.judging import make_judge
+from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.project import Project, absolute, relative
 from trueline.policy.load import load_policy
-from trueline.records import Message, Prompt
 from trueline.reward.base import DimensionFit, FitReport
 from trueline.reward.linear import LinearReward
 from trueline.reward.registry import load_reward
@@ -77,8 +80,12 @@ def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
             f"--annotators: nobody called {unknown[0]!r} has labelled; there is {', '.join(sorted(known))}"
         )
     learned = snapshot.by_annotators(people) if people else snapshot
-    learned.save(target.with_name(target.name + ".snapshot.jsonl"))
+    learned.save(_labels_of(target))
     return fit(learned, project.config, target)
+
+
+def _labels_of(target: Path) -> Path:
+    return target.with_name(target.name + ".snapshot.jsonl")
 
 
 def _fit_note(target: Path) -> Path:
@@ -106,16 +113,21 @@ def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[Feedba
     )
 
 
-def start_align(project: Project, folder: Path, policy: str, reward: Path, seed: int) -> None:
-    """Note in run.json and prompts.jsonl all that `continue_align` needs; nothing where they are there."""
+def start_align(
+    project: Project, folder: Path, policy: str, reward: Path, seed: int, snapshot: FeedbackSnapshot | None = None
+) -> None:
+    """Note in run.json, prompts.json and data.json all that `continue_align` needs; nothing where they are there.
+
+    snapshot: the labels of an algorithm that samples nothing; those that the reward was learned from where not given.
+    """
     if (folder / "run.json").exists():
         return
     settings = project.config.align
+    if not ALGORITHMS[settings.algorithm].on_policy:
+        learned = snapshot or FeedbackSnapshot.load(_labels_of(reward))
+        durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project.config, reward, learned)])
     prompts = project.prompts(settings.steps * settings.prompts_per_step, "train", seed * 1000 + 900)
-    lines = [[[m.role, m.content] for m in p.messages] for p in prompts]
-    durable.write_json(
-        folder / "prompts.json", [{"messages": m, "meta": dict(p.meta)} for m, p in zip(lines, prompts, strict=True)]
-    )
+    durable.write_json(folder / "prompts.json", [prompt_row(p) for p in prompts])
     durable.write_json(
         folder / "run.json",
         {
@@ -130,21 +142,28 @@ def start_align(project: Project, folder: Path, policy: str, reward: Path, seed:
     )
 
 
+def _labelled(config: Config, reward: Path, snapshot: FeedbackSnapshot) -> list[Unit]:
+    if ALGORITHMS[config.align.algorithm].learns_from == "pairs":
+        return labelled_pairs(snapshot, config.objective.weights)
+    return labelled_answers(snapshot, make_judge(load_reward(reward), config, None))
+
+
 def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
     """Train from where the folder stands until it is done; returns the finished policy's folder."""
     run = read_run(folder, "align")
     config = Config.model_validate(run["config"])
+    data = folder / "data.json"
     try:
-        prompts = [
-            Prompt(tuple(Message(role, text) for role, text in p["messages"]), p["meta"])
-            for p in durable.read_json(folder / "prompts.json")
-        ]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder / 'prompts.json'}: cannot be read ({error}); start the run again") from error
+        prompts = [prompt_of(row) for row in durable.read_json(folder / "prompts.json")]
+        units = [unit_of(rows) for rows in durable.read_json(data)] if data.exists() else []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: prompts.json or data.json cannot be read ({error}); start the run again"
+        ) from error
     scenario = Project(folder, config).scenario
     judge = make_judge(load_reward(Path(absolute(run["reward"], folder))), config, scenario.truth if scenario else None)
     task = AlignTask(
-        absolute(run["policy"], folder), absolute(run["reference"], folder), prompts, judge, config, run["seed"]
+        absolute(run["policy"], folder), absolute(run["reference"], folder), prompts, judge, config, run["seed"], units
     )
     return align(task, folder, on_step)
 
@@ -167,9 +186,6 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Pa
     if not (folder / "policy").exists():
         raise InputError(f"{folder}: the run is not finished; go on with `trueline resume {folder}`")
     taught = Path(absolute(run["reward"], folder))
-    people = "learned from the labels its snapshot names"
-    if project.scenario is None and judge.resolve() == taught.resolve():
-        people = "the very model that taught the policy, so that its figures flatter"
     return evaluate(
         project,
         before,
@@ -177,10 +193,27 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Pa
         load_reward(judge),
         folder / "report",
         title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
-        judge_note=TRUTH_NOTE if project.scenario else f"the reward model {judge.name!r} ({people})",
+        judge_note=TRUTH_NOTE if project.scenario else _who_judges(taught, judge),
         curves=read_metrics(folder),
         reward_models=[{"model": p.name, **asdict(read_fit(p))} for p in dict.fromkeys((taught, judge))],
         lineage=lineage_of(run, before),
+    )
+
+
+def _who_judges(taught: Path, judge: Path) -> str:
+    """The judge's name, and how far its people are those who taught the policy's reward."""
+    try:
+        teachers, judges = ({a.name for a in FeedbackSnapshot.load(_labels_of(m)).annotators} for m in (taught, judge))
+    except InputError:
+        return f"the reward model {judge.name!r}; who labelled for it is not on record"
+    both = len(teachers & judges)
+    if not both:
+        return (
+            f"the reward model {judge.name!r}, learned from other people's labels than the one that taught the policy"
+        )
+    return (
+        f"the reward model {judge.name!r}; {both} of its {len(judges)} annotators also taught the policy's reward, "
+        "so that its figures flatter"
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import TemplateError
 
 from trueline.policy.load import Policy
 from trueline.policy.tokenizer import ROLE_TOKENS, encode_chat
@@ -24,12 +27,22 @@ def _encode(policy: Policy, messages: Sequence[Message]) -> list[int]:
         return encode_chat(tokenizer, messages, add_generation_prompt=True)
     turns = [{"role": m.role, "content": m.content} for m in messages]
     if tokenizer.chat_template:
-        encoded = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
-        return list(encoded["input_ids"])
+        try:
+            return _by_template(tokenizer, turns)
+        except TemplateError:
+            # Gemma's and other templates refuse a system turn: it then opens the first question.
+            if len(turns) < 2 or turns[0]["role"] != "system":
+                raise
+            first = f"{turns[0]['content']}\n\n{turns[1]['content']}"
+            return _by_template(tokenizer, [{**turns[1], "content": first}, *turns[2:]])
     if len(messages) == 1:
         return list(tokenizer.encode(messages[0].content))
     text = "".join(f"{m.role.title()}: {m.content}\n\n" for m in messages) + "Assistant:"
     return list(tokenizer.encode(text))
+
+
+def _by_template(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
+    return list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
 def encode_answer(policy: Policy, text: str) -> list[int]:

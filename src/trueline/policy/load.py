@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import logging as transformers_logging
 
 from trueline.errors import InputError
+from trueline.policy.heads import Shape, load_shape
 
 transformers_logging.disable_progress_bar()
 
@@ -19,11 +21,15 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 @dataclass(frozen=True)
 class Policy:
-    """A causal language model and its tokenizer. Dropout is off always, in training too."""
+    """A causal language model and its tokenizer. Dropout is off always, in training too.
+
+    shape: how Q heads change the logits that answers are drawn from; None where the model alone decides.
+    """
 
     model: Any
     tokenizer: Any
     name: str
+    shape: Shape | None = None
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +63,7 @@ def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: st
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
+        tokenizer = _load_tokenizer(name, options)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -69,7 +75,7 @@ def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: st
         raise InputError(f"{name}: the weights are incomplete (such as {missing}); copy the model folder again")
     if tokenizer.eos_token_id is None and model.generation_config.eos_token_id is None:
         raise InputError(f"{name}: neither tokenizer nor generation config names an end token; set eos_token")
-    return Policy(model.to(device).eval(), tokenizer, str(name))
+    return Policy(model.to(device).eval(), tokenizer, str(name), load_shape(folder, torch.device(device)))
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
@@ -83,3 +89,10 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: no config.json, so not a model folder (or one half-written); copy it again")
     if not any((folder / name).exists() for name in WEIGHTS):
         raise InputError(f"{folder}: no model.safetensors; Trueline loads safetensors only, convert the weights")
+
+
+def _load_tokenizer(name: str | Path, options: dict[str, Any]) -> Any:
+    """As its file says: AutoTokenizer would give a Qwen2 its family's splitting of words, whatever the file has."""
+    declared = get_tokenizer_config(name).get("tokenizer_class")
+    whole = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
+    return (PreTrainedTokenizerFast if whole else AutoTokenizer).from_pretrained(name, padding_side="left", **options)

@@ -1,24 +1,27 @@
-"""The decode loop: a prompt is read once for all its samples, finished answers leave the batch.
+"""The decode loop: a prompt is read once for all its samples, finished answers leave the batch, the noise is keyed.
 
-Letters: B rows, P prompt tokens, V vocabulary. Sampling uses the whole distribution at a temperature
-(top-k 0, top-p 1), so that the captured log-probabilities are exactly those of the policy that is trained.
+Letters: B rows, H hidden size, V vocabulary. Sampling uses the whole distribution at a temperature (top-k 0, top-p 1
+unless a user asks otherwise), so that the captured log-probabilities are exactly those of the policy that is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from trueline.policy.decoder import AnyDecoder, Decoder
+from trueline.policy.llama import LlamaDecoder, serves
 from trueline.policy.load import Policy
 from trueline.policy.randomness import uniforms
 
 Key = tuple[int | str, ...]
+Shape = Callable[[Tensor, Tensor], Tensor]
 COMPACT_SHARE = 0.25
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -30,34 +33,6 @@ class Sample:
     finished: bool
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """(B, P) ids and (B, P) bool mask, padded on the left."""
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.bool)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(row)
-        mask[i, width - len(row) :] = True
-    return ids, mask
-
-
-def position_ids(mask: Tensor) -> Tensor:
-    """Positions count real tokens only, so that padding changes nothing. (B, P) long."""
-    return (mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def draw(logits: Tensor, u: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Inverse-CDF draw from softmax(logits / temperature): (B, V) and (B,) in [0, 1) to (B,) ids and (B,) log-probs.
-
-    One pass over the vocabulary, several times cheaper than torch.multinomial on a CPU, and keyed.
-    """
-    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    cdf = logprobs.double().exp().cumsum(-1)
-    token = torch.searchsorted(cdf, (u * cdf[:, -1]).unsqueeze(-1), right=True).squeeze(-1)
-    token = token.clamp(max=logits.shape[-1] - 1)
-    return token, logprobs.gather(-1, token.unsqueeze(-1)).squeeze(-1)
-
-
 @torch.inference_mode()
 def sample(
     policy: Policy,
@@ -66,34 +41,44 @@ def sample(
     *,
     max_new_tokens: int,
     temperature: float,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+    shape: Shape | None = None,
 ) -> list[list[Sample]]:
     """Answer each prompt (its token ids) once for every key in its row; all rows have the same number k of keys.
 
+    top_p: draw from the likeliest tokens that make up this share; stop: texts that end an answer, counted in;
+    shape: maps hidden states (B, H) and logits (B, V) to the logits that are drawn from, for policies with heads.
     Returns one list of k samples for each prompt. A sample depends on its prompt, its key and the weights alone.
     """
-    k = len(keys[0])
-    state = _Decoding.start(policy, prompts, k)
-    noise = torch.from_numpy(np.stack([uniforms(max_new_tokens, *key) for row in keys for key in row])).to(
-        policy.device
-    )
-    ends = torch.tensor(policy.end_ids, device=policy.device)
-    n = len(prompts) * k
-    tokens = torch.zeros((n, max_new_tokens), dtype=torch.long, device=policy.device)
-    logprobs = torch.zeros((n, max_new_tokens), device=policy.device)
-    lengths = torch.full((n,), max_new_tokens, device=policy.device)
-    finished = torch.zeros(n, dtype=torch.bool, device=policy.device)
+    k, device = len(keys[0]), policy.device
+    decoder = _decoder(policy, prompts, k, max_new_tokens, shape is not None)
+    noise = torch.from_numpy(np.stack([uniforms(max_new_tokens, *key) for row in keys for key in row])).to(device)
+    ends = torch.tensor(policy.end_ids, device=device)
+    n = len(noise)
+    rows = torch.arange(n, device=device)
+    tokens = torch.zeros((n, max_new_tokens), dtype=torch.long, device=device)
+    logprobs = torch.zeros((n, max_new_tokens), device=device)
+    lengths = torch.full((n,), max_new_tokens, device=device)
+    finished = torch.zeros(n, dtype=torch.bool, device=device)
+    logits, hidden = decoder.first
     for t in range(max_new_tokens):
-        token, logprob = draw(state.logits, noise[state.rows, t], temperature)
-        tokens[state.rows, t], logprobs[state.rows, t] = token, logprob
-        ended = torch.isin(token, ends) & ~finished[state.rows]
-        lengths[state.rows[ended]] = t + 1
-        finished[state.rows[ended]] = True
-        if bool(finished.all()) or t + 1 == max_new_tokens:
+        token, logprob = draw(_shaped(logits, hidden, shape), noise[rows, t], temperature, top_p)
+        tokens[rows, t], logprobs[rows, t] = token, logprob
+        over = torch.isin(token, ends)
+        if stop:
+            over |= torch.tensor([_stops(policy, row, stop) for row in tokens[rows, : t + 1].tolist()], device=device)
+        ended = rows[over & ~finished[rows]]
+        lengths[ended], finished[ended] = t + 1, True
+        alive = ~finished[rows]
+        left = int(alive.sum())
+        if not left or t + 1 == max_new_tokens:
             break
-        alive = ~finished[state.rows]
-        if int(alive.sum()) < (1 - COMPACT_SHARE) * len(alive):
-            state, token = state.keep(alive), token[alive]
-        state = state.step(policy, token)
+        if left < (1 - COMPACT_SHARE) * len(alive):
+            kept = alive.nonzero().squeeze(-1)
+            decoder.keep(kept)
+            rows, token = rows[kept], token[kept]
+        logits, hidden = decoder.step(token)
     flat = [
         Sample(row[:size], values[:size], done)
         for row, values, size, done in zip(
@@ -103,37 +88,88 @@ def sample(
     return [flat[i * k : (i + 1) * k] for i in range(len(prompts))]
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """The rows still being written: `rows` (B,) their places in the result, and what the model needs to go on."""
+@torch.inference_mode()
+def stream(
+    policy: Policy,
+    prompt: Sequence[int],
+    key: Key,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_p: float = 1.0,
+    stop: Sequence[str] = (),
+) -> Iterator[str]:
+    """One answer, piece by piece as it is drawn; joined it is the text of `sample` with the same key.
 
-    rows: Tensor
-    logits: Tensor
-    mask: Tensor
-    cache: DynamicCache
+    What may be the beginning of a stop text, or of a character of several tokens, waits for its end.
+    """
+    decoder = _decoder(policy, [prompt], 1, max_new_tokens, policy.shape is not None)
+    noise = torch.from_numpy(uniforms(max_new_tokens, *key)).to(policy.device)
+    found: list[int] = []
+    told = ""
+    logits, hidden = decoder.first
+    for t in range(max_new_tokens):
+        token, _ = draw(_shaped(logits, hidden, policy.shape), noise[t : t + 1], temperature, top_p)
+        found.append(int(token))
+        text = policy.tokenizer.decode(found, skip_special_tokens=True)
+        at = min((i for s in stop if (i := text.find(s)) >= 0), default=-1)
+        if found[-1] in policy.end_ids or at >= 0:
+            yield text[len(told) : at if at >= 0 else None]
+            return
+        sure = text.rstrip("\ufffd")
+        held = max((n for s in stop for n in range(1, len(s)) if sure.endswith(s[:n])), default=0)
+        sure = sure[: len(sure) - held]
+        if len(sure) > len(told):
+            yield sure[len(told) :]
+            told = sure
+        logits, hidden = decoder.step(token)
+    yield policy.tokenizer.decode(found, skip_special_tokens=True)[len(told) :]
 
-    @classmethod
-    def start(cls, policy: Policy, prompts: Sequence[Sequence[int]], k: int) -> _Decoding:
-        """Read each prompt once, then repeat its cache for its k samples."""
-        ids, mask = (x.to(policy.device) for x in left_pad(prompts, policy.pad_id))
-        out = policy.model(
-            input_ids=ids, attention_mask=mask.long(), position_ids=position_ids(mask), use_cache=True, logits_to_keep=1
-        )
-        out.cache.batch_repeat_interleave(k)
-        rows = torch.arange(len(prompts) * k, device=policy.device)
-        return cls(rows, out.logits[:, -1].repeat_interleave(k, 0), mask.repeat_interleave(k, 0), out.cache)
 
-    def keep(self, alive: Tensor) -> _Decoding:
-        self.cache.batch_select_indices(alive.nonzero().squeeze(-1))
-        return _Decoding(self.rows[alive], self.logits[alive], self.mask[alive], self.cache)
+def draw(logits: Tensor, u: Tensor, temperature: float, top_p: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Inverse-CDF draw from softmax(logits / temperature): (B, V) and (B,) in [0, 1) to (B,) ids and (B,) log-probs.
 
-    def step(self, policy: Policy, token: Tensor) -> _Decoding:
-        mask = torch.cat([self.mask, self.mask.new_ones(len(token), 1)], dim=-1)
-        out = policy.model(
-            input_ids=token.unsqueeze(-1),
-            attention_mask=mask.long(),
-            position_ids=mask.long().sum(-1, keepdim=True) - 1,
-            cache=self.cache,
-            use_cache=True,
-        )
-        return _Decoding(self.rows, out.logits[:, -1], mask, out.cache)
+    First the block of 256 tokens that holds the point, then the token in it: one pass over the vocabulary, many times
+    cheaper than torch.multinomial on a CPU, and keyed.
+    """
+    mass = torch.softmax(logits.float() if temperature == 1 else logits.float() / temperature, -1)
+    if top_p < 1:
+        mass = _nucleus(mass, top_p)
+    mass = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % BLOCK)) if mass.shape[-1] % BLOCK else mass
+    mass = mass.unflatten(-1, (-1, BLOCK))
+    upto = mass.sum(-1).double().cumsum(-1)
+    total = upto[:, -1]
+    point = (u * total).unsqueeze(-1)
+    block = torch.searchsorted(upto, point, right=True).clamp_(max=upto.shape[-1] - 1)
+    before = torch.where(block > 0, upto.gather(-1, (block - 1).clamp(min=0)), 0.0)
+    inside = mass.gather(1, block.unsqueeze(-1).expand(-1, -1, BLOCK)).squeeze(1).double().cumsum(-1)
+    # Rounding may put the point a hair behind the block's last token that can be drawn.
+    rest = torch.minimum(point - before, inside[:, -1:] * (1 - 2**-52))
+    token = (block * BLOCK + torch.searchsorted(inside, rest, right=True)).squeeze(-1)
+    chosen = mass.flatten(1).gather(-1, token.unsqueeze(-1)).squeeze(-1)
+    return token, (chosen.double() / total).log().float()
+
+
+def _nucleus(mass: Tensor, share: float) -> Tensor:
+    """The likeliest tokens that together reach `share` of each row (Holtzman et al. 2020); 0 for the others."""
+    ordered, index = mass.sort(-1, descending=True)
+    before = ordered.cumsum(-1) - ordered
+    return torch.zeros_like(mass).scatter_(-1, index, ordered.masked_fill_(before >= share, 0.0))
+
+
+def _decoder(policy: Policy, prompts: Sequence[Sequence[int]], k: int, room: int, hidden: bool) -> Decoder:
+    kind: type[Decoder] = LlamaDecoder if serves(policy, max(map(len, prompts)) + room) else AnyDecoder
+    return kind.start(policy, prompts, k, room, hidden)
+
+
+def _shaped(logits: Tensor, hidden: Tensor | None, shape: Shape | None) -> Tensor:
+    if shape is None:
+        return logits
+    assert hidden is not None
+    return shape(hidden, logits)
+
+
+def _stops(policy: Policy, tokens: Sequence[int], stop: Sequence[str]) -> bool:
+    """Whether the last token completed a stop text; only as much of the end is read as one could fill."""
+    tail = policy.tokenizer.decode(tokens[-(max(map(len, stop)) + 1) :], skip_special_tokens=True)
+    return any(s in tail for s in stop)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trueline.policy.decoder import left_pad, position_ids
 from trueline.policy.load import Policy
-from trueline.policy.sampler import left_pad, position_ids
+from trueline.policy.logprobs import has_plain_head, token_logprobs, trunk
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,14 @@ class Batch:
 
     def rows(self, index: Tensor) -> Batch:
         return Batch(self.tokens[index], self.attention[index], self.mask[index])
+
+    def trimmed(self) -> tuple[Batch, int]:
+        """Without the columns in which no row has anything, and how many answer columns are left."""
+        width = self.mask.shape[1]
+        used = self.attention.any(0).nonzero()
+        first, last = int(used[0]), int(used[-1]) + 1
+        kept = width - (self.tokens.shape[1] - last)
+        return Batch(self.tokens[:, first:last], self.attention[:, first:last], self.mask[:, :kept]), kept
 
     def to(self, device: torch.device) -> Batch:
         return Batch(self.tokens.to(device), self.attention.to(device), self.mask.to(device))
@@ -52,23 +62,28 @@ class Scored:
     hidden: Tensor | None
 
 
-def score(model: torch.nn.Module, batch: Batch, temperature: float, *, with_hidden: bool = False) -> Scored:
+def score(model: Any, batch: Batch, temperature: float, *, with_hidden: bool = False) -> Scored:
     """Vocabulary logits only where there is an answer. Entries outside `batch.mask` are rubbish: mask them."""
     width = batch.mask.shape[1]
-    out = model(
-        input_ids=batch.tokens,
-        attention_mask=batch.attention.long(),
-        position_ids=position_ids(batch.attention),
-        use_cache=False,
-        logits_to_keep=width + 1,
-        output_hidden_states=with_hidden,
-    )
-    logprobs = torch.log_softmax(out.logits[:, -width - 1 : -1].float() / temperature, dim=-1)
-    chosen = logprobs.gather(-1, batch.tokens[:, -width:].unsqueeze(-1)).squeeze(-1)
+    inputs = {
+        "input_ids": batch.tokens,
+        "attention_mask": batch.attention.long(),
+        "position_ids": position_ids(batch.attention),
+        "use_cache": False,
+    }
+    chosen = batch.tokens[:, -width:]
+    if has_plain_head(model):
+        hidden = trunk(model)(**inputs).last_hidden_state[:, -width - 1 : -1]
+        head = model.get_output_embeddings().weight
+        found = token_logprobs(hidden[batch.mask] / temperature, head, chosen[batch.mask])
+        logprobs, entropy = (torch.zeros_like(batch.mask, dtype=x.dtype).masked_scatter(batch.mask, x) for x in found)
+        return Scored(logprobs.float(), entropy.float(), hidden if with_hidden else None)
+    out = model(**inputs, logits_to_keep=width + 1, output_hidden_states=with_hidden)
+    all_logprobs = torch.log_softmax(out.logits[:, -width - 1 : -1].float() / temperature, dim=-1)
+    logprobs = all_logprobs.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
     with torch.no_grad():
-        entropy = -(logprobs.exp() * logprobs).sum(-1)
-    hidden = out.hidden_states[-1][:, -width - 1 : -1] if with_hidden else None
-    return Scored(chosen, entropy, hidden)
+        entropy = -(all_logprobs.exp() * all_logprobs).sum(-1)
+    return Scored(logprobs, entropy, out.hidden_states[-1][:, -width - 1 : -1] if with_hidden else None)
 
 
 @torch.inference_mode()

@@ -54,5 +54,10 @@ def loss(outputs: Outputs, rollout: Rollout, config: AlignConfig) -> tuple[Tenso
 
 
 ALGORITHM = Algorithm(
-    "ppo", prepare, loss, passes=lambda config: (config.ppo.epochs, config.ppo.minibatches), heads=("value",)
+    "ppo",
+    prepare,
+    loss,
+    passes=lambda config: (config.ppo.epochs, config.ppo.minibatches),
+    heads=("value",),
+    warmup=lambda config: config.ppo.critic_warmup,
 )

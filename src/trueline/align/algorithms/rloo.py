@@ -32,4 +32,4 @@ def loss(outputs: Outputs, rollout: Rollout, config: AlignConfig) -> tuple[Tenso
     return policy, {"policy_loss": policy.item()}
 
 
-ALGORITHM = Algorithm("rloo", prepare, loss, passes=lambda config: (1, 1))
+ALGORITHM = Algorithm("rloo", prepare, loss)

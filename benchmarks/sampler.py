@@ -1,0 +1,48 @@
+"""New tokens a second: our sampler beside Hugging Face generate, random weights, no end token."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import floor
+import sizes
+import torch
+from rows import Row, row
+
+from trueline.policy.load import Policy
+from trueline.policy.sampler import sample
+
+
+def median_seconds(work: Callable[[], object], times: int = 3) -> float:
+    work()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def measure() -> Iterator[Row]:
+    torch.set_num_threads(sizes.THREADS)
+    for name in sizes.MODELS:
+        policy = Policy(sizes.model(name), sizes.tokenizer(name), name)
+        ids = [policy.tokenizer.encode(text) for text in sizes.prompts(name)]
+        keys = [[("bench", i)] for i in range(len(ids))]
+        ours = median_seconds(partial(sample, policy, ids, keys, max_new_tokens=sizes.NEW_TOKENS, temperature=1.0))
+        theirs = median_seconds(
+            partial(
+                policy.model.generate,
+                torch.tensor(ids),
+                attention_mask=torch.ones(len(ids), sizes.PROMPT_TOKENS, dtype=torch.long),
+                max_new_tokens=sizes.NEW_TOKENS,
+                do_sample=True,
+                top_k=0,
+                pad_token_id=0,
+            )
+        )
+        work, least = sizes.ANSWERS * sizes.NEW_TOKENS, floor.seconds(floor.generate, name, sizes.ANSWERS)
+        yield row(f"sampler {name}, tokens/s", work / ours, work / theirs, work / least, higher_is_better=True)

@@ -1,0 +1,59 @@
+"""metrics.jsonl and TensorBoard: a row a step, which survive a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from trueline import durable
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Journal:
+    """Opened at a restored step, it drops the rows behind it, since they will come again."""
+
+    path: Path
+    board: SummaryWriter
+    rows: list[Row]
+
+    @classmethod
+    def open(cls, folder: Path, step: int) -> Journal:
+        path = folder / "metrics.jsonl"
+        kept = [row for row in read_metrics(folder) if row["step"] <= step]
+        durable.write_file(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        return cls(path, SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1), kept)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.board.close()
+
+    def add(self, row: Row) -> None:
+        with open(self.path, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(row) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        self.rows.append(row)
+        for name, value in row.items():
+            if isinstance(value, int | float):
+                self.board.add_scalar(name, value, row["step"])
+
+
+def read_metrics(folder: Path) -> list[Row]:
+    """The rows of metrics.jsonl; a last line cut by a crash is left out."""
+    path = folder / "metrics.jsonl"
+    rows = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows

@@ -1,0 +1,82 @@
+"""Learning from given answers: the rollout of labelled ones, and answers that are sampled only to be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from trueline.align.crew import Crew
+from trueline.align.experience import Answers, Judge, Judgement, answer, measure
+from trueline.align.rollout import Rollout
+from trueline.config import AlignConfig, PolicyConfig
+from trueline.policy.chat import encode_answer, encode_prompt
+from trueline.policy.load import Policy
+from trueline.policy.sampler import Key
+from trueline.policy.scoring import make_batch, score
+from trueline.records import Exchange, Prompt
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An answer and its reward."""
+
+    exchange: Exchange
+    reward: float
+
+
+Unit = tuple[Labelled, ...]
+"""What is drawn together: one answer, or the better (reward 1) and the worse (reward 0) of a pair."""
+
+
+def standardised(units: Sequence[Unit]) -> list[Unit]:
+    """Rewards with mean 0 and deviation 1 over all answers, as trlX does before ILQL; equal ones become 0."""
+    if not units:
+        return []
+    rewards = np.array([x.reward for unit in units for x in unit])
+    mean, spread = float(rewards.mean()), float(rewards.std())
+    spread = spread if spread > 1e-9 else 1.0
+    return [tuple(replace(x, reward=(x.reward - mean) / spread) for x in unit) for unit in units]
+
+
+def given(
+    crew: Crew,
+    units: Sequence[Unit],
+    config: AlignConfig,
+    policy_config: PolicyConfig,
+    kl_coef: float,
+) -> tuple[Rollout, Judgement]:
+    """One step's rollout of labelled answers; answers longer than max_new_tokens are cut."""
+    policy, limit = crew.actor.policy, policy_config.max_new_tokens
+    flat = [(i, x) for i, unit in enumerate(units) for x in unit]
+    answers = Answers(
+        [x.exchange for _, x in flat],
+        [encode_prompt(policy, x.exchange.prompt, policy_config.max_prompt_tokens) for _, x in flat],
+        [_tokens(policy, x.exchange)[:limit] for _, x in flat],
+        [],
+        [i for i, _ in flat],
+    )
+    rewards = np.array([x.reward for _, x in flat])
+    rollout = measure(crew, answers, rewards, config, policy_config.temperature, kl_coef)
+    return rollout, Judgement(rewards, {"data_reward": float(rewards.mean())})
+
+
+def _tokens(policy: Policy, exchange: Exchange) -> list[int]:
+    """An answer that was cut by a limit has no end token."""
+    tokens = encode_answer(policy, exchange.completion.text)
+    return tokens[:-1] if exchange.completion.finish == "length" and len(tokens) > 1 else tokens
+
+
+def watched(
+    policy: Policy, reference: Policy, prompts: Sequence[Prompt], judge: Judge, config: PolicyConfig, key: Key
+) -> dict[str, float]:
+    """Metrics of one sampled answer a prompt; nothing is learned from them."""
+    answers = answer(policy, prompts, config, 1, "policy:watched", key)
+    batch = make_batch(answers.prompt_tokens, answers.answer_tokens, policy.pad_id).to(policy.device)
+    with torch.no_grad():
+        other = torch.where(batch.mask, score(reference.model, batch, config.temperature).logprobs, 0.0)
+    own = sum(map(sum, answers.logprobs))
+    kl = (own - other.double().sum().item()) / len(answers.groups)
+    return {**judge(answers.exchanges).metrics, "kl": kl}
