@@ -18,7 +18,7 @@ import sizes
 import stories
 
 import trueline
-from trueline.align.experience import Judgement
+from trueline.align.judgement import Judgement
 from trueline.align.trainer import AlignTask, align
 from trueline.config import AlignConfig, Config, KLConfig, PolicyConfig
 from trueline.records import Exchange, Prompt

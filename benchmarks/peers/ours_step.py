@@ -17,7 +17,8 @@ import trueline
 from trueline.align.actor import Actor
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.crew import crew as start_crew
-from trueline.align.experience import Judgement, collect
+from trueline.align.experience import collect
+from trueline.align.judgement import Judgement
 from trueline.align.update import update
 from trueline.config import AlignConfig, KLConfig, PolicyConfig, PPOConfig
 from trueline.policy.load import Policy

@@ -15,8 +15,9 @@ import pytest
 from safetensors.torch import load_file
 
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.experience import Judgement, answer
+from trueline.align.experience import answer
 from trueline.align.journal import read_metrics
+from trueline.align.judgement import Judgement
 from trueline.align.offline import Labelled, standardised
 from trueline.align.trainer import AlignTask, align, step_items
 from trueline.config import AlignConfig, Config, PolicyConfig

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trueline.align.experience import Judgement
+from trueline.align.judgement import Judgement
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating, split_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trueline.align.experience import Answers, Judge, answer
+from trueline.align.experience import Answers, answer
+from trueline.align.judgement import Judge, judged
 from trueline.config import PolicyConfig
 from trueline.policy.load import Policy
 from trueline.policy.sampler import Key
@@ -17,7 +18,7 @@ def best_of_n(
 ) -> Answers:
     """For each prompt the best of n sampled answers by the judge's reward, the first of equal ones."""
     answers = answer(policy, prompts, config, n, source, key)
-    rewards = judge(answers.exchanges).rewards
+    rewards = judged(judge, answers.exchanges).rewards
     best = [i * n + int(rewards[i * n : (i + 1) * n].argmax()) for i in range(len(prompts))]
     return Answers(
         [answers.exchanges[i] for i in best],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trueline.align.actor import Actor
 from trueline.align.crew import Crew, cut
+from trueline.align.judgement import Judge, Judgement, judged
 from trueline.align.rollout import Rollout
 from trueline.align.shares import deal, micro_batches
 from trueline.config import AlignConfig, PolicyConfig
@@ -20,17 +21,6 @@ from trueline.policy.load import Policy
 from trueline.policy.sampler import Key, sample
 from trueline.policy.scoring import Batch, make_batch, score
 from trueline.records import Exchange, Prompt
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The objective's reward of each answer, (n,) float64, and what is worth watching, by name."""
-
-    rewards: np.ndarray
-    metrics: dict[str, float]
-
-
-Judge = Callable[[Sequence[Exchange]], Judgement]
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,7 @@ def collect(
         for part in cut(len(prompts), crew.size)
     ]
     answers = Answers.joined(crew.map(_answer, shares))
-    judgement = judge(answers.exchanges)
+    judgement = judged(judge, answers.exchanges)
     return measure(crew, answers, judgement.rewards, config, policy_config.temperature, kl_coef), judgement
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from trueline.align.crew import Crew
-from trueline.align.experience import Answers, Judge, Judgement, answer, measure
+from trueline.align.experience import Answers, answer, measure
+from trueline.align.judgement import Judge, Judgement, judged
 from trueline.align.rollout import Rollout
 from trueline.config import AlignConfig, PolicyConfig
 from trueline.policy.chat import encode_answer, encode_prompt
@@ -79,4 +80,4 @@ def watched(
         other = torch.where(batch.mask, score(reference.model, batch, config.temperature).logprobs, 0.0)
     own = sum(map(sum, answers.logprobs))
     kl = (own - other.double().sum().item()) / len(answers.groups)
-    return {**judge(answers.exchanges).metrics, "kl": kl}
+    return {**judged(judge, answers.exchanges).metrics, "kl": kl}

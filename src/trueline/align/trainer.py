@@ -24,8 +24,9 @@ from trueline.align.alarms import alarms
 from trueline.align.algorithms import ALGORITHMS, Algorithm
 from trueline.align.crew import Crew
 from trueline.align.crew import crew as start_crew
-from trueline.align.experience import Judge, collect
+from trueline.align.experience import collect
 from trueline.align.journal import Journal, Row
+from trueline.align.judgement import Judge
 from trueline.align.kl import next_coefficient
 from trueline.align.offline import Unit, given, watched
 from trueline.align.rollout import Rollout
@@ -34,8 +35,9 @@ from trueline.align.update import update
 from trueline.align.watch import watch
 from trueline.config import AlignConfig, Config
 from trueline.errors import InputError
+from trueline.policy.chat import encode_prompt
 from trueline.policy.heads import save_heads
-from trueline.policy.load import Policy, load_policy, save_policy
+from trueline.policy.load import Policy, load_policy, require_room, save_policy
 from trueline.policy.randomness import generator
 from trueline.policy.sampler import Key
 from trueline.records import Prompt
@@ -74,6 +76,9 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
             "set align.algorithm to one that samples its own, such as rloo"
         )
     policy, reference = _policies(task)
+    limit = task.config.policy.max_prompt_tokens
+    longest = max(len(encode_prompt(policy, p, limit)) for p in task.prompts)
+    require_room(policy, longest, task.config.policy.max_new_tokens)
     actor = Actor.new(policy, algorithm.heads, algorithm.targets)
     optimiser = actor.optimiser(settings.learning_rate)
     position = checkpoint.restore(folder / "checkpoints", actor, optimiser)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from trueline.align.experience import Judge, Judgement
+from trueline.align.judgement import Judge, Judgement
 from trueline.config import Config
 from trueline.records import Exchange
 from trueline.reward.base import RewardModel

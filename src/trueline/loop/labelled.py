@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from trueline.align.experience import Judge
+from trueline.align.judgement import Judge
 from trueline.align.offline import Labelled, Unit, standardised
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import Exchange, Message, Prompt

@@ -78,6 +78,16 @@ def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: st
     return Policy(model.to(device).eval(), tokenizer, str(name), load_shape(folder, torch.device(device)))
 
 
+def require_room(policy: Policy, prompt: int, answer: int) -> None:
+    """InputError where prompt and answer (tokens) are more than the model can read."""
+    limit = getattr(policy.model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and prompt + answer > limit:
+        raise InputError(
+            f"{policy.name}: reads at most {limit} tokens, but a prompt of {prompt} and an answer of {answer} are "
+            "asked for; lower policy.max_prompt_tokens or policy.max_new_tokens"
+        )
+
+
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write weights (safetensors), tokenizer and generation config into an existing folder."""
     policy.model.save_pretrained(folder)

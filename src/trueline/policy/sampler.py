@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trueline.policy.decoder import AnyDecoder, Decoder
 from trueline.policy.llama import LlamaDecoder, serves
-from trueline.policy.load import Policy
+from trueline.policy.load import Policy, require_room
 from trueline.policy.randomness import uniforms
 
 Key = tuple[int | str, ...]
@@ -158,7 +158,9 @@ def _nucleus(mass: Tensor, share: float) -> Tensor:
 
 
 def _decoder(policy: Policy, prompts: Sequence[Sequence[int]], k: int, room: int, hidden: bool) -> Decoder:
-    kind: type[Decoder] = LlamaDecoder if serves(policy, max(map(len, prompts)) + room) else AnyDecoder
+    longest = max(map(len, prompts))
+    require_room(policy, longest, room)
+    kind: type[Decoder] = LlamaDecoder if serves(policy, longest + room) else AnyDecoder
     return kind.start(policy, prompts, k, room, hidden)
 
 
