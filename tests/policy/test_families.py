@@ -51,11 +51,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "jamba": {**COMMON, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "mamba_d_state": 8},
     "falcon_h1": {**COMMON, **MAMBA_2, "head_dim": 8, "mamba_d_ssm": 64},
 }  # fmt: skip
-HYBRID = pytest.mark.xfail(reason="a hybrid's cache can be reordered, not repeated or selected from", strict=True)
 every_family = pytest.mark.parametrize("family", FAMILIES)
-every_sampler = pytest.mark.parametrize(
-    "family", [pytest.param(f, marks=HYBRID) if f in ("lfm2", "jamba", "falcon_h1") else f for f in FAMILIES]
-)
 
 
 @cache
@@ -86,7 +82,7 @@ def alone(policy: Policy, prompt: list[int], answer: list[int], temperature: flo
     return logprobs.gather(-1, torch.tensor(answer)[:, None])[:, 0]
 
 
-@every_sampler
+@every_family
 def test_low_temperature_equals_greedy_generate(family):
     policy = policy_of(family)
     prompts = prompts_of(policy)
@@ -96,7 +92,7 @@ def test_low_temperature_equals_greedy_generate(family):
         assert answer.tokens == out[0, len(prompt) :].tolist()
 
 
-@every_sampler
+@every_family
 def test_captured_logprobs_equal_a_scoring_pass_and_a_plain_one(family):
     policy = policy_of(family)
     prompts = prompts_of(policy)
@@ -112,7 +108,7 @@ def test_captured_logprobs_equal_a_scoring_pass_and_a_plain_one(family):
         torch.testing.assert_close(alone(policy, prompt, answer.tokens, 0.8), captured, atol=1e-5, rtol=0)
 
 
-@every_sampler
+@every_family
 def test_left_padding_changes_no_sample(family):
     policy = policy_of(family)
     prompts = prompts_of(policy)
@@ -124,7 +120,7 @@ def test_left_padding_changes_no_sample(family):
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
 
 
-@every_sampler
+@every_family
 def test_samples_of_one_prompt_equal_single_ones(family):
     policy = policy_of(family)
     prompt = prompts_of(policy)[1]

@@ -67,7 +67,8 @@ class AnyDecoder:
     def __init__(self, policy: Policy, out: Any, mask: Tensor, k: int, hidden: bool) -> None:
         self.model, self.hidden = policy.model, hidden
         self.cache: DynamicCache = out.cache
-        self.cache.batch_repeat_interleave(k)
+        # By reordering, which hybrid caches know as well; they can neither repeat nor select.
+        self.cache.reorder_cache(torch.arange(len(mask), device=mask.device).repeat_interleave(k))
         self.mask = mask.repeat_interleave(k, 0)
         logits, behind = self._last(out)
         self.first: Next = (logits.repeat_interleave(k, 0), None if behind is None else behind.repeat_interleave(k, 0))
@@ -90,7 +91,7 @@ class AnyDecoder:
         return self._last(out)
 
     def keep(self, rows: Tensor) -> None:
-        self.cache.batch_select_indices(rows)
+        self.cache.reorder_cache(rows)
         self.mask = self.mask[rows]
 
     def _last(self, out: Any) -> Next:
