@@ -1,4 +1,4 @@
-"""What the benchmarks run on, here and in TRL's environment: needs torch, transformers and tokenizers only.
+"""What the benchmarks run on, here and in TRL's environment: needs torch, transformers, tokenizers, psutil.
 
 A step is 64 answers of exactly 48 tokens to prompts of 16: for RLOO and GRPO 4 answers to each of 16 prompts, for PPO
 one to each of 64. Padding and end token are ids behind the model's vocabulary, so that no answer ends early.
@@ -7,12 +7,12 @@ one to each of 64. Padding and end token are ids behind the model's vocabulary, 
 from __future__ import annotations
 
 import os
-import resource
 import statistics
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -79,7 +79,17 @@ def report(engine: str, algorithm: str, name: str, ends: Sequence[float], **more
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held, and the largest of its finished children (what they share with it
-    counts twice). Linux counts in kilobytes, macOS in bytes."""
-    held = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return held / (1e6 if sys.platform == "darwin" else 1e3)
+    """The most memory that this process and each of its living children has held; what they share counts twice.
+
+    Not getrusage: on Linux its figure outlives exec, so that a process inherits what its parent held.
+    """
+    here = psutil.Process()
+    return sum(_peak_mb(process) for process in (here, *here.children(recursive=True)))
+
+
+def _peak_mb(process: psutil.Process) -> float:
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        return process.memory_info().rss / 1e6
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024 / 1e6

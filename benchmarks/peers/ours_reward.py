@@ -38,7 +38,7 @@ def task(folder: str, steps: int) -> AlignTask:
             prompts_per_step=stories.PROMPTS_PER_STEP,
             samples_per_prompt=stories.SAMPLES,
             learning_rate=stories.LEARNING_RATE,
-            threads=sizes.THREADS,
+            workers=sizes.THREADS,
             kl=KLConfig(coefficient=stories.KL),
         ),
     )

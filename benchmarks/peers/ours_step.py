@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import sizes
@@ -37,21 +38,21 @@ def settings_of(algorithm: str) -> AlignConfig:
         samples_per_prompt=samples,
         micro_batch=sizes.ANSWERS,
         learning_rate=sizes.LEARNING_RATE,
-        threads=sizes.THREADS,
+        workers=sizes.THREADS,
         kl=KLConfig(coefficient=sizes.KL),
         ppo=PPOConfig(epochs=sizes.PPO_EPOCHS, minibatches=1, critic_warmup=0),
     )
 
 
-def run(algorithm: str, name: str, steps: int) -> list[float]:
-    """The moments at which steps ended."""
+def run(algorithm: str, name: str, steps: int) -> dict[str, Any]:
+    """The report, made while the workers live, so that their memory counts."""
     settings, sampling = settings_of(algorithm), PolicyConfig(max_new_tokens=sizes.NEW_TOKENS, temperature=1.0)
     chosen = ALGORITHMS[algorithm]
     actor, reference = Actor.new(policy(name), chosen.heads, chosen.targets), policy(name)
     optimiser = actor.optimiser(settings.learning_rate)
     prompts = [Prompt.from_user(text) for text in sizes.prompts(name)]
     n, ends = settings.prompts_per_step, []
-    with start_crew(actor, reference, settings.threads) as crew:
+    with start_crew(actor, reference, settings.workers) as crew:
         for step in range(steps):
             batch = [prompts[(step * n + i) % len(prompts)] for i in range(n)]
             rollout, _ = collect(crew, batch, judge, settings, sampling, sizes.KL, ("bench", step))
@@ -59,7 +60,7 @@ def run(algorithm: str, name: str, steps: int) -> list[float]:
             update(crew, optimiser, chosen, rollout, settings, sampling.temperature, ("bench", step))
             ends.append(time.perf_counter())
             assert rollout.tokens == sizes.ANSWERS * sizes.NEW_TOKENS
-    return ends
+        return sizes.report(f"trueline {trueline.__version__}", algorithm, name, ends)
 
 
 def policy(name: str) -> Policy:
@@ -72,8 +73,7 @@ def main() -> None:
     parser.add_argument("model", choices=sizes.MODELS)
     parser.add_argument("--steps", type=int, default=6)
     given = parser.parse_args()
-    ends = run(given.algorithm, given.model, given.steps)
-    print(json.dumps(sizes.report(f"trueline {trueline.__version__}", given.algorithm, given.model, ends)))
+    print(json.dumps(run(given.algorithm, given.model, given.steps)))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ class AlignConfig(Section):
         "constant", description="The learning rate after warm-up."
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
-    threads: int = Field(2, ge=1, description="CPU threads; part of what makes a run repeat bit for bit.")
+    workers: int = Field(2, ge=1, description="Processes on a CPU, a thread each; a run repeats for the same number.")
     watch_every: int = Field(10, ge=1, description="ilql and dpo sample answers to be watched so often. Steps.")
     kl: KLConfig = KLConfig()
     ppo: PPOConfig = PPOConfig()

@@ -92,10 +92,10 @@ def test_a_workers_fault_is_told(tiny_folder):
 
 def test_a_run_with_workers_repeats_bit_for_bit(tiny_folder, tmp_path):
     for name in ("a", "b"):
-        align(task(tiny_folder, "ppo", threads=2), tmp_path / name)
+        align(task(tiny_folder, "ppo", workers=2), tmp_path / name)
     a, b = ((tmp_path / name / "policy" / "model.safetensors").read_bytes() for name in ("a", "b"))
     assert a == b
-    align(task(tiny_folder, "ppo", threads=1), tmp_path / "one")
+    align(task(tiny_folder, "ppo", workers=1), tmp_path / "one")
     one, two = (load_file(tmp_path / name / "policy" / "model.safetensors") for name in ("one", "a"))
     for name in one:
         np.testing.assert_allclose(one[name].numpy(), two[name].numpy(), atol=1e-3)
@@ -105,7 +105,7 @@ RUNNER = """
 import sys; sys.path.insert(0, {here!r})
 from pathlib import Path
 from test_trainer import align, task
-align(task(Path({model!r}), steps=500, threads=2), Path(sys.argv[1]))
+align(task(Path({model!r}), steps=500, workers=2), Path(sys.argv[1]))
 """
 
 

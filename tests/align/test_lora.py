@@ -57,7 +57,7 @@ def test_the_sampler_sees_the_adapters(tiny_folder):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_raises_the_reward_and_ends_in_an_ordinary_model(tiny_folder, tmp_path, workers):
-    align(task(tiny_folder, steps=30, threads=workers, **SETTINGS), tmp_path / "run")
+    align(task(tiny_folder, steps=30, workers=workers, **SETTINGS), tmp_path / "run")
     rows = read_metrics(tmp_path / "run")
     start, end = (np.mean([r["reward"] for r in part]) for part in (rows[:4], rows[-4:]))
     assert end > start + 0.2

@@ -140,7 +140,7 @@ def trained(graph: Graph, start: Path, folder: Path, algorithm: str, seed: int, 
         policy=SAMPLING,
         align=AlignConfig(
             **{
-                "algorithm": algorithm, "prompts_per_step": 32, "samples_per_prompt": 4, "threads": 1,
+                "algorithm": algorithm, "prompts_per_step": 32, "samples_per_prompt": 4, "workers": 1,
                 "learning_rate": 1e-3, "kl": {"coefficient": 0.01}, "watch_every": 1000, **settings,
             }
         ),

@@ -50,7 +50,7 @@ def labelled(n=24):
 def task(folder, algorithm="rloo", steps=4, judge=judge_length, **settings):
     config = Config(
         policy=PolicyConfig(max_new_tokens=12),
-        align=AlignConfig(**{"algorithm": algorithm, "steps": steps, "prompts_per_step": 4, "threads": 1, **settings}),
+        align=AlignConfig(**{"algorithm": algorithm, "steps": steps, "prompts_per_step": 4, "workers": 1, **settings}),
     )
     return AlignTask(str(folder), str(folder), PROMPTS, judge, config, 3, labelled().get(algorithm, ()))
 

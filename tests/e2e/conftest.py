@@ -25,7 +25,7 @@ def small_config(tiny_folder: Path) -> Config:
         project=ProjectConfig(seed=1),
         policy=PolicyConfig(model=str(tiny_folder), max_new_tokens=10, max_prompt_tokens=48),
         collect=CollectConfig(prompts=24, prompts_later=16, completions=2, annotators=4),
-        align=AlignConfig(steps=3, prompts_per_step=4, samples_per_prompt=2, threads=2),
+        align=AlignConfig(steps=3, prompts_per_step=4, samples_per_prompt=2, workers=2),
         evaluate=EvaluateConfig(prompts=10, bootstrap=100),
         loop=LoopConfig(rounds=2),
     )

@@ -26,7 +26,7 @@ algorithm = "ppo"
 steps = 2
 prompts_per_step = 4
 samples_per_prompt = 2
-threads = 1
+workers = 1
 [align.ppo]
 critic_warmup = 1
 [evaluate]

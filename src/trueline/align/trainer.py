@@ -84,7 +84,7 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
     position = checkpoint.restore(folder / "checkpoints", actor, optimiser)
     position = position or checkpoint.Position(0, settings.kl.coefficient)
     # The workers come first: a fork must not copy the journal's thread.
-    with start_crew(actor, reference, settings.threads) as crew, Journal.open(folder, position.step) as journal:
+    with start_crew(actor, reference, settings.workers) as crew, Journal.open(folder, position.step) as journal:
         while position.step < settings.steps:
             row, kl_coef = _step(task, crew, optimiser, position)
             row["warnings"] = alarms([*journal.rows, row])

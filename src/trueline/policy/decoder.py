@@ -11,7 +11,6 @@ from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from trueline.policy.load import Policy
 
@@ -66,7 +65,7 @@ class AnyDecoder:
 
     def __init__(self, policy: Policy, out: Any, mask: Tensor, k: int, hidden: bool) -> None:
         self.model, self.hidden = policy.model, hidden
-        self.cache: DynamicCache = out.cache
+        self.cache: Any = out.cache
         # By reordering, which hybrid caches know as well; they can neither repeat nor select.
         self.cache.reorder_cache(torch.arange(len(mask), device=mask.device).repeat_interleave(k))
         self.mask = mask.repeat_interleave(k, 0)
