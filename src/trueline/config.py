@@ -115,7 +115,7 @@ class ILQLConfig(Section):
     cql: float = Field(0.1, ge=0, description="Weight of the penalty on Q of tokens that were not taken.")
     awac: float = Field(1.0, ge=0, description="Weight of the log-likelihood of the given answers.")
     beta: float = Field(1.0, ge=0, description="Weight of Q when answers are drawn.")
-    target_rate: float = Field(0.001, gt=0, le=1, description="The slow Q heads go this share of the way.")
+    target_rate: float = Field(0.1, gt=0, le=1, description="The slow Q heads go this share of the way.")
     target_every: int = Field(5, ge=1, description="They do so after so many steps. Steps.")
 
 

@@ -16,6 +16,7 @@ def healthy(n=40):
             "length": 20.0 + 0.1 * i,
             "advantage_spread": 1.0,
             "explained_variance": 0.3,
+            "clip_fraction": 0.1,
         }
         for i in range(n)
     ]
@@ -54,6 +55,11 @@ def test_a_young_critic_is_given_time():
     rows = [{**row, "explained_variance": 0.0} for row in healthy(19)]
     assert alarms(rows) == []
     assert len(alarms([{**row, "explained_variance": 0.0} for row in healthy(20)])) == 1
+
+
+def test_q_learning_succeeds_with_nothing_left_to_explain():
+    rows = [{k: v for k, v in row.items() if k != "clip_fraction"} for row in with_last(explained_variance=-5.0)]
+    assert alarms(rows) == []
 
 
 def test_a_run_without_a_critic_or_a_kl_is_no_fault():
