@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from trueline.align.advantages import leave_one_out
-from trueline.align.algorithms.base import Algorithm, Metrics, Outputs
+from trueline.align.algorithms.base import Algorithm
+from trueline.align.algorithms.rloo import loss
 from trueline.align.rollout import Rollout
 from trueline.config import AlignConfig
 
@@ -24,13 +24,6 @@ def prepare(rollout: Rollout, config: AlignConfig) -> Rollout:
     one_group = torch.zeros_like(rollout.group)
     advantage = leave_one_out(rollout.scores - rollout.kl_coef * kl, one_group)
     return replace(rollout, advantages=advantage.unsqueeze(-1).expand_as(rollout.logprobs))
-
-
-def loss(outputs: Outputs, rollout: Rollout, config: AlignConfig) -> tuple[Tensor, Metrics]:
-    """-mean over answers of A * log pi(answer)."""
-    assert rollout.advantages is not None
-    policy = -torch.where(rollout.mask, rollout.advantages * outputs.logprobs, 0.0).sum() / rollout.answers
-    return policy, {"policy_loss": policy.item()}
 
 
 ALGORITHM = Algorithm("reinforce", prepare, loss)
