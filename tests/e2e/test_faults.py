@@ -131,10 +131,11 @@ def test_ctrl_c_in_the_middle_of_training_loses_nothing(ready):
 
 @pytest.mark.slow
 def test_a_full_disk_is_named_and_the_step_before_is_kept(ready):
-    """A limit on file sizes stands for the disk: the write fails in the same place, with the same kind of error."""
-    size = (ready / "runs").stat().st_size if (ready / "runs").exists() else 0
-    assert size == 0
-    limit = 60_000
+    """A limit on file sizes stands for the disk: the write fails in the same place, with the same kind of error.
+
+    It lets through what the workers share, and the weights, but not the optimiser's two moments.
+    """
+    limit = 180_000
 
     def no_space():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

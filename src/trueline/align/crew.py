@@ -8,6 +8,7 @@ that a run repeats bit for bit.
 
 from __future__ import annotations
 
+import mmap
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -65,9 +66,9 @@ def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Crew]:
         return
     torch.set_num_threads(1)
     for _, weight in actor.named_weights():
-        weight.data = weight.data.share_memory_()
+        weight.data = _shared(weight.numel(), weight.dtype).view_as(weight).copy_(weight.data)
     size = sum(p.numel() for p in _trained(actor))
-    gradients = tuple(torch.zeros(size).share_memory_() for _ in range(workers - 1))
+    gradients = tuple(_shared(size, torch.float32) for _ in range(workers - 1))
     context = mp.get_context("fork")
     pipes = [context.Pipe() for _ in gradients]
     processes = [
@@ -86,6 +87,11 @@ def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Crew]:
         for process in processes:
             process.join(timeout=5)
             process.kill()
+
+
+def _shared(size: int, dtype: torch.dtype) -> Tensor:
+    """(size,) zeros that a fork shares. Not torch's own way, which fills /dev/shm: containers keep that small."""
+    return torch.frombuffer(mmap.mmap(-1, size * dtype.itemsize), dtype=dtype)
 
 
 def cut(n: int, parts: int) -> list[slice]:
