@@ -1,4 +1,7 @@
-"""New tokens a second: our sampler beside Hugging Face generate, random weights, no end token."""
+"""New tokens a second: our sampler beside Hugging Face generate, random weights, no end token.
+
+Ours as a training run uses it, with as many worker processes as generate has threads.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import sizes
 import torch
 from rows import Row, row
 
+from trueline.align.actor import Actor
+from trueline.align.crew import crew, cut
 from trueline.policy.load import Policy
 from trueline.policy.sampler import sample
 
@@ -27,12 +32,10 @@ def median_seconds(work: Callable[[], object], times: int = 3) -> float:
 
 
 def measure() -> Iterator[Row]:
-    torch.set_num_threads(sizes.THREADS)
     for name in sizes.MODELS:
         policy = Policy(sizes.model(name), sizes.tokenizer(name), name)
         ids = [policy.tokenizer.encode(text) for text in sizes.prompts(name)]
-        keys = [[("bench", i)] for i in range(len(ids))]
-        ours = median_seconds(partial(sample, policy, ids, keys, max_new_tokens=sizes.NEW_TOKENS, temperature=1.0))
+        torch.set_num_threads(sizes.THREADS)
         theirs = median_seconds(
             partial(
                 policy.model.generate,
@@ -44,5 +47,14 @@ def measure() -> Iterator[Row]:
                 pad_token_id=0,
             )
         )
-        work, least = sizes.ANSWERS * sizes.NEW_TOKENS, floor.seconds(floor.generate, name, sizes.ANSWERS)
+        least = floor.seconds(floor.generate, name, sizes.ANSWERS)
+        shares = [(ids[part], part.start) for part in cut(len(ids), sizes.THREADS)]
+        with crew(Actor.new(policy), policy, sizes.THREADS) as people:
+            ours = median_seconds(partial(people.map, _sample, shares))
+        work = sizes.ANSWERS * sizes.NEW_TOKENS
         yield row(f"sampler {name}, tokens/s", work / ours, work / theirs, work / least, higher_is_better=True)
+
+
+def _sample(actor: Actor, reference: Policy, ids: list[list[int]], start: int) -> object:
+    keys = [[("bench", start + i)] for i in range(len(ids))]
+    return sample(actor.policy, ids, keys, max_new_tokens=sizes.NEW_TOKENS, temperature=1.0)
