@@ -13,17 +13,17 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 
-import quickstart
 import sampler
 import steps
 import time_to_reward
+import whole_run
 from rows import Row, keep, show
 
 PARTS: dict[str, Callable[[], Iterator[Row]]] = {
     "sampler": sampler.measure,
     "steps": steps.measure,
     "reward": time_to_reward.measure,
-    "quickstart": quickstart.measure,
+    "quickstart": whole_run.measure,
 }
 
 
