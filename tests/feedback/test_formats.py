@@ -248,7 +248,7 @@ def test_csv_rows_that_cannot_be_used(tmp_path, line, says):
         (b"prompt;completion;quality\nx;y;4\n", "line 1"),
         (b"prompt,completion,qualty\nx,y,4\n", "column 'qualty' is not known"),
         (b"prompt,completion,quality,quality\nx,y,4,5\n", "'quality' twice"),
-        (b"prompt,completion\nx,\"" + b"y" * 200_000 + b"\"\n", "line 2"),
+        (b'prompt,completion\nx,"' + b"y" * 200_000 + b'"\n', "line 2"),
     ],
 )
 def test_csv_files_that_cannot_be_used(tmp_path, data, says):
@@ -276,7 +276,7 @@ def test_an_empty_file_says_so(tmp_path, name, data):
         read(tmp_path / "missing", name)
 
 
-@pytest.mark.parametrize("data", [b"{}", b"[1", b"3", b"[" * 100_000, "[\"ü\"]".encode("latin-1"), b"9" * 5000])
+@pytest.mark.parametrize("data", [b"{}", b"[1", b"3", b"[" * 100_000, '["ü"]'.encode("latin-1"), b"9" * 5000])
 def test_a_file_that_is_no_array(tmp_path, data):
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(InputError) as caught:

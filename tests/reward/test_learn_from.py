@@ -12,7 +12,7 @@ ANNA = Annotator("Anna")
 
 
 def mixed(n=60) -> FeedbackSnapshot:
-    """"good" is rated 5 and "poor" 1 in quality; "kind" is preferred to "rude" in safety."""
+    """ "good" is rated 5 and "poor" 1 in quality; "kind" is preferred to "rude" in safety."""
     exchanges, ratings, comparisons = [], [], []
     for i in range(n):
         prompt = Prompt.from_user(f"question {i}")

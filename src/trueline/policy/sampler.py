@@ -22,6 +22,7 @@ Key = tuple[int | str, ...]
 Shape = Callable[[Tensor, Tensor], Tensor]
 COMPACT_SHARE = 0.25
 BLOCK = 256
+STRIP = 24 * BLOCK
 
 
 @dataclass(frozen=True)
@@ -132,29 +133,48 @@ def draw(logits: Tensor, u: Tensor, temperature: float, top_p: float = 1.0) -> t
     First the block of 256 tokens that holds the point, then the token in it: one pass over the vocabulary, many times
     cheaper than torch.multinomial on a CPU, and keyed.
     """
-    mass = torch.softmax(logits.float() if temperature == 1 else logits.float() / temperature, -1)
+    logits = logits.float() if temperature == 1 else logits.float() / temperature
     if top_p < 1:
-        mass = _nucleus(mass, top_p)
-    mass = torch.nn.functional.pad(mass, (0, -mass.shape[-1] % BLOCK)) if mass.shape[-1] % BLOCK else mass
-    mass = mass.unflatten(-1, (-1, BLOCK))
-    upto = mass.sum(-1).double().cumsum(-1)
-    total = upto[:, -1]
-    point = (u * total).unsqueeze(-1)
+        logits = _nucleus(logits, top_p)
+    blocks = _block_logsumexp(logits)
+    top = blocks.amax(-1, keepdim=True)
+    upto = (blocks - top).double().exp_().cumsum(-1)
+    total = upto[:, -1:]
+    point = u.unsqueeze(-1) * total
     block = torch.searchsorted(upto, point, right=True).clamp_(max=upto.shape[-1] - 1)
     before = torch.where(block > 0, upto.gather(-1, (block - 1).clamp(min=0)), 0.0)
-    inside = mass.gather(1, block.unsqueeze(-1).expand(-1, -1, BLOCK)).squeeze(1).double().cumsum(-1)
+    ids = block * BLOCK + torch.arange(BLOCK, device=logits.device)
+    within = logits.gather(-1, ids.clamp(max=logits.shape[-1] - 1)).masked_fill_(ids >= logits.shape[-1], -torch.inf)
+    inside = (within - top).double().exp_().cumsum(-1)
     # Rounding may put the point a hair behind the block's last token that can be drawn.
     rest = torch.minimum(point - before, inside[:, -1:] * (1 - 2**-52))
-    token = (block * BLOCK + torch.searchsorted(inside, rest, right=True)).squeeze(-1)
-    chosen = mass.flatten(1).gather(-1, token.unsqueeze(-1)).squeeze(-1)
-    return token, (chosen.double() / total).log().float()
+    chosen = torch.searchsorted(inside, rest, right=True)
+    logprob = within.gather(-1, chosen) - top - total.log()
+    return (block * BLOCK + chosen).squeeze(-1), logprob.squeeze(-1).float()
 
 
-def _nucleus(mass: Tensor, share: float) -> Tensor:
-    """The likeliest tokens that together reach `share` of each row (Holtzman et al. 2020); 0 for the others."""
-    ordered, index = mass.sort(-1, descending=True)
+def _block_logsumexp(logits: Tensor) -> Tensor:
+    """(B, V) to (B, V / 256, rounded up); strip by strip, so that what is in between stays in the cache."""
+    whole = logits.shape[-1] - logits.shape[-1] % BLOCK
+    strips = [x.unflatten(-1, (-1, BLOCK)) for x in logits[:, :whole].split(STRIP, -1)] if whole else []
+    if whole < logits.shape[-1]:
+        strips.append(logits[:, whole:].unsqueeze(1))
+    found = []
+    for strip in strips:
+        # Answers last: ten times faster where the logits lie that way in memory, and no slower where they do not.
+        strip = strip.permute(1, 2, 0)
+        # Not below the least float: a block that is ruled out as a whole has -inf less -inf otherwise.
+        top = strip.amax(1, keepdim=True).clamp_(min=-1e30)
+        found.append((strip - top).exp_().sum(1).log_().add_(top.squeeze(1)).T)
+    return torch.cat(found, -1)
+
+
+def _nucleus(logits: Tensor, share: float) -> Tensor:
+    """The likeliest tokens that together reach `share` of each row (Holtzman et al. 2020); -inf for the others."""
+    ordered, index = logits.softmax(-1).sort(-1, descending=True)
     before = ordered.cumsum(-1) - ordered
-    return torch.zeros_like(mass).scatter_(-1, index, ordered.masked_fill_(before >= share, 0.0))
+    unlikely = torch.zeros_like(before, dtype=torch.bool).scatter_(-1, index, before >= share)
+    return logits.masked_fill(unlikely, -torch.inf)
 
 
 def _decoder(policy: Policy, prompts: Sequence[Sequence[int]], k: int, room: int, hidden: bool) -> Decoder:

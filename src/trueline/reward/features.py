@@ -158,5 +158,3 @@ def _style(exchanges: Sequence[Exchange]) -> np.ndarray:
             ]
         )
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(STYLE))
-
-

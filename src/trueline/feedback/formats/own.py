@@ -91,7 +91,7 @@ def _parse(row: Any, dimensions: tuple[str, ...]) -> Item:
     exchange = Exchange.of(prompt, text_of(row, "completion"), "import:own")
     ratings = row.get("ratings") or {}
     if not isinstance(ratings, dict):
-        raise BadRow("ratings must name dimensions, such as {\"quality\": 4}")
+        raise BadRow('ratings must name dimensions, such as {"quality": 4}')
     found = [Rating(exchange.completion.id, _known(d, dimensions), _mark(d, v), annotator) for d, v in ratings.items()]
     return Item((exchange,), tuple(found))
 
@@ -99,7 +99,7 @@ def _parse(row: Any, dimensions: tuple[str, ...]) -> Item:
 def _check_labels(row: Any, dimensions: tuple[str, ...]) -> None:
     """A label that stands where nothing reads it would be lost without a word."""
     if misplaced := [d for d in dimensions if d in row]:
-        raise BadRow(f"{misplaced[0]} must stand in ratings, such as {{\"{misplaced[0]}\": 4}}")
+        raise BadRow(f'{misplaced[0]} must stand in ratings, such as {{"{misplaced[0]}": 4}}')
     if "ratings" in row and ("a" in row or "b" in row):
         raise BadRow("has ratings beside a and b; rate a completion in a row of its own")
     if "preference" in row and not ("a" in row or "b" in row):
