@@ -135,6 +135,7 @@ class AlignConfig(Section):
     samples_per_prompt: int = Field(4, ge=1, description="Answers for each prompt; rloo and grpo: at least 2.")
     lora_rank: int = Field(0, ge=0, description="Train matrices of this rank beside frozen weights; 0: all weights.")
     micro_batch: int = Field(128, ge=1, description="Answers in one forward and backward pass; changes memory only.")
+    recompute: bool = Field(False, description="Compute layers again in the backward pass: less memory, a third slower.")
     learning_rate: float = Field(4e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

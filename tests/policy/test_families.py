@@ -49,6 +49,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt_neox": {k: v for k, v in COMMON.items() if k != "num_key_value_heads"},
     "lfm2": {**COMMON, "layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
     "jamba": {**COMMON, "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "mamba_d_state": 8},
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3},
     "falcon_h1": {**COMMON, **MAMBA_2, "head_dim": 8, "mamba_d_ssm": 64},
 }  # fmt: skip
 every_family = pytest.mark.parametrize("family", FAMILIES)

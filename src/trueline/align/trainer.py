@@ -39,6 +39,7 @@ from trueline.policy.chat import encode_prompt
 from trueline.policy.heads import save_heads
 from trueline.policy.load import Policy, load_policy, require_room, save_policy
 from trueline.policy.randomness import generator
+from trueline.policy.recompute import recompute_activations
 from trueline.policy.sampler import Key
 from trueline.records import Prompt
 
@@ -99,6 +100,8 @@ def _policies(task: AlignTask) -> tuple[Policy, Policy]:
     """What is trained and its reference; with LoRA they share their weights where they start from the same ones."""
     trust, rank = task.config.policy.trust_remote_code, task.config.align.lora_rank
     policy = load_policy(task.policy, trust_remote_code=trust)
+    if task.config.align.recompute:
+        recompute_activations(policy.model)
     if rank:
         from trueline.policy.lora import add_lora, without_lora
 

@@ -65,6 +65,8 @@ class AnyDecoder:
 
     def __init__(self, policy: Policy, out: Any, mask: Tensor, k: int, hidden: bool) -> None:
         self.model, self.hidden = policy.model, hidden
+        # A model that is a state and nothing else, such as Mamba, has no columns to mask once the prompt is read.
+        self.attends = hasattr(policy.model.config.get_text_config(), "num_attention_heads")
         self.cache: Any = out.cache
         # By reordering, which hybrid caches know as well; they can neither repeat nor select.
         self.cache.reorder_cache(torch.arange(len(mask), device=mask.device).repeat_interleave(k))
@@ -81,7 +83,7 @@ class AnyDecoder:
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(token), 1)], dim=-1)
         out = self.model(
             input_ids=token.unsqueeze(-1),
-            attention_mask=self.mask.long(),
+            attention_mask=self.mask.long() if self.attends else None,
             position_ids=self.mask.long().sum(-1, keepdim=True) - 1,
             cache=self.cache,
             use_cache=True,
