@@ -139,12 +139,13 @@ class LlamaDecoder:
         self.keys[i][:, :, self.length] = turned[self.heads :].permute(2, 0, 1)
         self.values[i][:, :, self.length] = value.permute(2, 0, 1)
         end = self.length + 1
+        # Queries that share a key stand as if they were neighbours in time, so that no key is copied for each.
+        query = turned[: self.heads].permute(2, 0, 1).reshape(-1, self.kv_heads, self.heads // self.kv_heads, self.size)
         attended = scaled_dot_product_attention(
-            turned[: self.heads].permute(2, 0, 1).unsqueeze(2).contiguous(),
+            query,
             self.keys[i][:, :, :end],
             self.values[i][:, :, :end],
             attn_mask=self.bias[..., :end] if self.padded else None,
-            enable_gqa=self.heads != self.kv_heads,
         )
         return attended.reshape(x.shape[1], -1).T
 
