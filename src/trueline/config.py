@@ -52,18 +52,51 @@ class CollectConfig(Section):
     annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
 
 
+class TransformerConfig(Section):
+    model: str = Field("", description="A Hugging Face encoder or causal LM to start from: a folder or a hub name.")
+    epochs: float = Field(3, gt=0, description="Passes over the labels.")
+    batch: int = Field(16, ge=1, description="Answers (or pairs of them) in an optimiser step.")
+    evaluation_batch: int = Field(64, ge=1, description="Answers scored at once.")
+    learning_rate: float = Field(5e-5, gt=0, description="Peak learning rate of AdamW.")
+    warmup: int = Field(500, ge=0, description="Steps of linear warm-up; at most a tenth of all steps.")
+    weight_decay: float = Field(0.01, ge=0, description="Pull of all weights but biases and norms towards 0.")
+    max_tokens: int = Field(256, ge=8, description="Longer conversations lose their oldest tokens. Tokens.")
+    margin: float = Field(
+        0.0, ge=0, description="A clear preference wants the scores this far apart, a slight one less."
+    )
+    ratings_share: float = Field(
+        0.5, ge=0, le=1, description="Where both are there: weight of the ratings' loss against the comparisons'."
+    )
+    lora_rank: int = Field(0, ge=0, description="Train matrices of this rank beside frozen weights; 0: all weights.")
+
+
+FeatureBlock = Literal["words", "characters", "prompt", "style", "relations", "interactions", "embedding"]
+
+
 class RewardConfig(Section):
+    kind: Literal["linear", "svm", "transformer"] = Field("linear", description="The family of the reward model.")
     learn_from: Literal["ratings", "comparisons", "either"] = Field(
         "ratings",
         description="Which labels the reward learns from; either: a dimension's ratings, or comparisons without them.",
     )
-    max_features: int = Field(20_000, ge=100, description="Size of the word TF-IDF vocabulary. Words.")
+    features: tuple[FeatureBlock, ...] = Field(
+        (),
+        description="Blocks of features of linear and svm; empty: chosen by cross-validation by prompt.",
+    )
+    max_features: int = Field(20_000, ge=100, description="Size of each TF-IDF vocabulary. Terms.")
     relations: int = Field(
         20, ge=0, description="Size of the prompt-by-answer features (an SVD on each side); 0: none."
     )
     embedding: str = Field(
         "", description="A Hugging Face encoder (folder or name) whose embedding is added; empty: none."
     )
+    kernel: Literal["linear", "rbf"] = Field("linear", description="Kernel of svm; rbf by Nystrom's approximation.")
+    members: int = Field(1, ge=1, description="Models of an ensemble, each learned from other labels; 1: no ensemble.")
+    combine: Literal["mean", "lower", "worst"] = Field(
+        "mean", description="The ensemble's score: the mean, the mean less a deviation, or the least of its members."
+    )
+    length_control: bool = Field(False, description="Take what length alone predicts out of the score.")
+    transformer: TransformerConfig = TransformerConfig()
 
 
 class ObjectiveConfig(Section):
@@ -135,7 +168,9 @@ class AlignConfig(Section):
     samples_per_prompt: int = Field(4, ge=1, description="Answers for each prompt; rloo and grpo: at least 2.")
     lora_rank: int = Field(0, ge=0, description="Train matrices of this rank beside frozen weights; 0: all weights.")
     micro_batch: int = Field(128, ge=1, description="Answers in one forward and backward pass; changes memory only.")
-    recompute: bool = Field(False, description="Compute layers again in the backward pass: less memory, a third slower.")
+    recompute: bool = Field(
+        False, description="Compute layers again in the backward pass: less memory, a third slower."
+    )
     learning_rate: float = Field(4e-4, gt=0, description="Peak learning rate of AdamW.")
     warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
     schedule: Literal["constant", "linear", "cosine"] = Field(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "test"]
+SPLITS = ("train", "validation", "test")
 Finish = Literal["stop", "length"]
 
 DIMENSIONS = ("quality", "safety", "consistency")
@@ -138,11 +139,14 @@ class Scores:
 
 
 def split_of(prompt: Prompt) -> Split:
-    """The split a prompt belongs to: 80% train, 10% validation, 10% test, by its conversation.
+    """The split a prompt belongs to: the one its data came with (`meta["split"]`), else 80% train, 10% validation, 10%
+    test, by its conversation.
 
     The conversation is told by its first user turn, so that two prompts that continue the same dialogue, or
     several answers to one prompt, never stand on both sides (a split by row leaks).
     """
+    if (given := prompt.meta.get("split")) in SPLITS:
+        return given
     first = next((m.content for m in prompt.messages if m.role == "user"), prompt.text)
     bucket = int(content_id("split", " ".join(first.lower().split())), 16) % 10
     return "test" if bucket == 0 else "validation" if bucket == 1 else "train"

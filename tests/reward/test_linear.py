@@ -17,17 +17,20 @@ from trueline.feedback.importing import import_file
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating, split_of
-from trueline.reward.linear import LinearReward
-from trueline.reward.registry import REWARDS, load_reward
+from trueline.reward.linear import LinearReward, telling
+from trueline.reward.registry import load_reward
 from trueline.reward.text import words
 
 DIMENSIONS = ("quality", "safety", "consistency")
-CASES = [(kind, learn_from) for kind in sorted(REWARDS) for learn_from in ("ratings", "comparisons")]
+KINDS = {"linear": {}, "svm": {"kind": "svm"}, "rbf": {"kind": "svm", "kernel": "rbf"}}
+CASES = [(kind, learn_from) for kind in KINDS for learn_from in ("ratings", "comparisons")]
 each_case = pytest.mark.parametrize(("kind", "learn_from"), CASES)
+PLAIN = ("words", "style", "relations", "interactions")
 
 
-def make(kind="linear", learn_from="ratings", dimensions=DIMENSIONS):
-    return REWARDS[kind](RewardConfig(learn_from=learn_from, max_features=300, relations=2), dimensions)
+def make(kind="linear", learn_from="ratings", dimensions=DIMENSIONS, **settings):
+    base = {"learn_from": learn_from, "max_features": 300, "relations": 2, "features": PLAIN}
+    return LinearReward(RewardConfig(**{**base, **KINDS[kind], **settings}), dimensions)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +60,11 @@ def learned_from(snapshot):
 def test_saved_and_loaded_scores_identically(tmp_path, planted, fitted, kind, learn_from):
     model, exchanges = fitted(kind, learn_from), everything(planted(20, seed=5))
     model.save(tmp_path / "m")
-    for loaded in (load_reward(tmp_path / "m"), REWARDS[kind].load(tmp_path / "m")):
+    for loaded in (load_reward(tmp_path / "m"), LinearReward.load(tmp_path / "m")):
         assert np.array_equal(loaded.score(exchanges).values, model.score(exchanges).values)
         assert loaded.dimensions == model.dimensions == loaded.score(exchanges).dimensions
         assert loaded.explain(exchanges[0]) == model.explain(exchanges[0])
+        assert np.array_equal(loaded.temperature, model.temperature) and np.isfinite(model.temperature).all()
     loaded.save(tmp_path / "again")
     assert np.array_equal(load_reward(tmp_path / "again").score(exchanges).values, model.score(exchanges).values)
 
@@ -115,7 +119,7 @@ def test_explanations_sum_to_the_score(planted, fitted, kind, learn_from):
         attribution, scores = model.explain(e), model.score([e]).values[0]
         assert attribution.dimensions == DIMENSIONS
         for base, parts, score in zip(attribution.base, attribution.parts, scores, strict=True):
-            assert abs(base + sum(parts.values()) - score) < 1e-9
+            assert abs(base + sum(parts.values()) - score) < (1e-3 if kind == "rbf" else 1e-9)
 
 
 @each_case
@@ -346,14 +350,199 @@ def test_a_save_that_fails_leaves_the_old_model(saved, planted, fitted, monkeypa
     assert np.array_equal(load_reward(saved).score(exchanges).values, expected)
 
 
-def test_a_score_that_is_no_number_names_the_text(saved, planted):
-    arrays = load_file(saved / "weights.safetensors")
-    features = json.loads((saved / "features.json").read_text())
-    arrays["coef"][0, features["answers"].index("cruel")] = np.nan
-    save_file(arrays, saved / "weights.safetensors")
+def test_a_score_that_is_no_number_names_the_text(saved):
+    model = load_reward(saved)
+    model.learned_.coef[0, model.learned_.features.names.index("cruel")] = np.nan
     with pytest.raises(RunError, match="'it was cruel'") as caught:
-        load_reward(saved).score([Exchange.of(Prompt.from_user("q"), text) for text in ("fine", "it was cruel")])
+        model.score([Exchange.of(Prompt.from_user("q"), text) for text in ("fine", "it was cruel")])
     assert "fine" not in str(caught.value)
+
+
+def test_weights_that_were_changed_are_refused(saved):
+    arrays = load_file(saved / "weights.safetensors")
+    arrays["coef"][0, 0] += 1
+    save_file(arrays, saved / "weights.safetensors")
+    assert "changed" in refused(saved)
+
+
+@pytest.mark.parametrize("version", [None, 1, 99, "2"])
+def test_a_model_of_another_version_says_to_fit_again(saved, version):
+    change(saved, version=version)
+    message = refused(saved)
+    assert "another version" in message and "fit it with" in message
+
+
+@pytest.mark.parametrize("fields", [{"kind": "svm"}, {"config": {"kind": "svm"}}])
+def test_a_kind_that_its_settings_do_not_have_is_refused(saved, fields):
+    change(saved, **fields)
+    refused(saved)
+
+
+def test_too_little_to_learn_from_is_one_line(planted):
+    s = planted(20)
+    flat = replace(s, ratings=tuple(replace(r, value=4) for r in s.ratings))
+    with pytest.raises(InputError, match="all ratings of quality say the same") as caught:
+        make().fit(flat)
+    assert "\n" not in str(caught.value)
+    tied = replace(s, comparisons=tuple(replace(c, preference=0) for c in s.comparisons))
+    with pytest.raises(InputError, match=r"no comparisons to learn quality from .all are ties."):
+        make("svm", "comparisons").fit(tied)
+    few = {c.prompt_id for c in list(s.split("train").completions.values())[:6]}
+    assert len(few) >= 2
+    few = set(sorted(few)[:2])
+    kept = tuple(r for r in s.ratings if s.completions[r.completion_id].prompt_id in few)
+    with pytest.raises(InputError, match="on 2 prompts where 4 prompts are needed"):
+        make().fit(replace(s, ratings=kept))
+
+
+def test_a_feature_that_is_no_number_is_refused(planted, monkeypatch):
+    def broken(name, texts):
+        return np.full((len(texts), 2), np.nan, dtype=np.float32)
+
+    monkeypatch.setattr("trueline.reward.features.embeddings", broken)
+    with pytest.raises(InputError, match="is not a number") as caught:
+        make(features=("words", "embedding"), embedding="any").fit(planted(20))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_embedding_block_needs_an_encoder(planted):
+    with pytest.raises(InputError, match=r"reward\.embedding names no encoder"):
+        make(features=("words", "embedding")).fit(planted(20))
+
+
+@each_case
+def test_an_empty_answer_has_a_score(fitted, kind, learn_from):
+    empty = [Exchange.of(Prompt.from_user(q), t) for q, t in (("", ""), ("q", " \n"), ("q", "\ud800"))]
+    assert np.isfinite(fitted(kind, learn_from).score(empty).values).all()
+
+
+@pytest.mark.parametrize("learn_from", ["ratings", "comparisons"])
+@pytest.mark.parametrize("kind", ["linear", "svm"])
+def test_planted_words_tell_most(fitted, kind, learn_from):
+    told = telling(fitted(kind, learn_from), 2)
+    good = {"quality": "clear", "safety": "gentle", "consistency": "exact"}
+    bad = {"quality": "vague", "safety": "cruel", "consistency": "wrong"}
+    for d in DIMENSIONS:
+        raises, lowers = told[d]
+        assert (raises[0].name, lowers[0].name) == (good[d], bad[d])
+        assert raises[0].effect >= raises[-1].effect > 0 > lowers[-1].effect >= lowers[0].effect
+        assert raises[0].weight > 0 > lowers[0].weight
+
+
+def test_an_effect_is_the_weight_times_the_spread(planted, fitted):
+    """The score of one more standard deviation of a column, from the score itself: rows differ in that alone."""
+    model = fitted("linear", "ratings")
+    x = model.learned_.features.matrix(learned_from(planted())).toarray()
+    [told] = telling(model, 1)["safety"][0]
+    column = model.learned_.features.names.index(told.name)
+    assert told.effect == pytest.approx(told.weight * x[:, column].std())
+    lifted = x.mean(0)
+    lifted[column] += x[:, column].std()
+    coef = model.learned_.coef[1] / model.learned_.scale.spread[1]
+    assert told.effect == pytest.approx(coef @ lifted - coef @ x.mean(0))
+
+
+def test_chinese_is_shown_as_it_is(tmp_path):
+    person, rng = Annotator("Anna"), np.random.default_rng(0)
+    exchanges, ratings = [], []
+    for i in range(60):
+        for good in (True, False):
+            filler = "".join(rng.choice(list("我们订单今天已经的了在"), 8))
+            e = Exchange.of(Prompt.from_user(f"问题{i}"), filler + ("退款" if good else "滚开") + str(rng.integers(9)))
+            exchanges.append(e)
+            ratings.append(Rating(e.completion.id, "quality", 5 if good else 1, person))
+    s = FeedbackSnapshot(
+        {e.prompt.id: e.prompt for e in exchanges},
+        {e.completion.id: e.completion for e in exchanges},
+        tuple(ratings),
+        (),
+    )
+    model = make(dimensions=("quality",), features=("characters",))
+    assert model.fit(s).dimensions["quality"].accuracy == 1
+    raises, lowers = telling(model, 1)["quality"]
+    assert raises[0].name == "characters: 退款" and lowers[0].name == "characters: 滚开"
+    model.save(tmp_path / "m")
+    assert "退款" in (tmp_path / "m" / "features.json").read_text("utf-8")
+    assert telling(load_reward(tmp_path / "m"), 1) == telling(model, 1)
+
+
+def test_features_are_chosen_where_none_are_named(planted):
+    """Answers of one prompt are told apart by what the prompt asks for only through the blocks that see the prompt."""
+    model = make(features=())
+    model.fit(planted())
+    found = model.report_["errors_of_features"]
+    assert len(found) == 4 and all(0 < e < 1 for e in found.values())
+    assert " + ".join(model.report_["features"]) in {" + ".join(sorted_blocks(k)) for k in found}
+    named = make(features=("words",))
+    named.fit(planted())
+    assert named.report_["errors_of_features"] == {} and named.learned_.features.blocks == ("words",)
+    assert set(named.report_["penalties"]) == set(DIMENSIONS)
+
+
+def sorted_blocks(name):
+    return name.split(" + ")
+
+
+def test_the_prompt_is_a_feature_where_it_decides_the_ratings():
+    """Half of the requests get good ratings whatever is answered: only the prompt block can know."""
+    person, rng = Annotator("Anna"), np.random.default_rng(0)
+    exchanges, ratings = [], []
+    for i in range(200):
+        kind = "easy" if i % 2 else "hard"
+        words_ = rng.choice("order parcel today tomorrow kettle lamp".split(), 4)
+        for j in range(2):
+            e = Exchange.of(Prompt.from_user(f"{kind} {' '.join(words_)} {i}"), f"answer {rng.integers(99)} {j}")
+            exchanges.append(e)
+            ratings.append(
+                Rating(e.completion.id, "quality", int(np.clip(rng.integers(2) + 4 * (i % 2), 1, 5)), person)
+            )
+    s = FeedbackSnapshot(
+        {e.prompt.id: e.prompt for e in exchanges},
+        {e.completion.id: e.completion for e in exchanges},
+        tuple(ratings),
+        (),
+    )
+    model = LinearReward(RewardConfig(relations=0), ("quality",))
+    fit = model.fit(s).dimensions["quality"]
+    assert "prompt" in model.report_["features"] and fit.pearson > 0.8
+
+
+@each_case
+def test_the_temperature_gives_the_chance_of_a_preference(kind, learn_from):
+    """People prefer by chance, with P = sigmoid(2 (good words of b - of a)): the model's probabilities must be near."""
+    rng, person = np.random.default_rng(3), Annotator("Anna")
+    exchanges, ratings, comparisons, truth = [], [], [], {}
+    for i in range(1500):
+        pair = []
+        for _ in range(2):
+            good = int(rng.integers(0, 3))
+            text = " ".join(
+                rng.permutation(["clear"] * good + list(rng.choice("the a of we you it is was".split(), 6)))
+            )
+            e = Exchange.of(Prompt.from_user(f"q{i}"), f"{text} n{len(exchanges)}")
+            truth[e.completion.id] = good
+            pair.append(e)
+            ratings.append(
+                Rating(e.completion.id, "quality", int(np.clip(2 + good + rng.integers(-1, 2), 1, 5)), person)
+            )
+        exchanges += pair
+        ids = [e.completion.id for e in pair]
+        p = 1 / (1 + np.exp(-1.0 * (truth[ids[1]] - truth[ids[0]])))
+        comparisons.append(Comparison(*ids, "quality", 1 if rng.random() < p else -1, person))
+    s = FeedbackSnapshot(
+        {e.prompt.id: e.prompt for e in exchanges},
+        {e.completion.id: e.completion for e in exchanges},
+        tuple(ratings),
+        tuple(comparisons),
+    )
+    model = make(kind, learn_from, ("quality",), features=("words",))
+    model.fit(s)
+    scores = {e.completion.id: v for e, v in zip(exchanges, model.score(exchanges).values[:, 0], strict=True)}
+    found, expected = [], []
+    for c in comparisons:
+        found.append(1 / (1 + np.exp(-(scores[c.b_id] - scores[c.a_id]) / model.temperature[0])))
+        expected.append(1 / (1 + np.exp(-1.0 * (truth[c.b_id] - truth[c.a_id]))))
+    assert np.abs(np.array(found) - np.array(expected)).mean() < 0.08
 
 
 def real(tmp_path, name, path, dimension="safety"):

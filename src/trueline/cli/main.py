@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from trueline.cli import align, collect, evaluate, import_, init, loop, pretrain, quickstart, report, resume, reward
+from trueline.cli import align, collect, evaluate, import_, init, loop, pretrain, quickstart, report, resume, rewards
 from trueline.errors import TruelineError
 
 INTERRUPTED = 130
@@ -26,7 +26,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_.import_,
     "pretrain": pretrain.pretrain,
     "collect": collect.collect,
-    "reward": reward.reward,
     "align": align.align,
     "evaluate": evaluate.evaluate,
     "loop": loop.loop,
@@ -35,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
+app.add_typer(rewards.app, name="reward")
 
 
 @app.callback()

@@ -6,11 +6,15 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from trueline.evaluate.statistics import Interval
+
 ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="The project folder.")]
+NameOption = Annotated[str, typer.Option("--name", help="The model's folder under rewards/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -34,10 +38,16 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
 
 
+def interval(found: Interval | None) -> str:
+    """A figure with its 95% interval; a dash where there is too little to tell."""
+    return "-" if found is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
 def step_printer(steps: int, *, as_json: bool) -> Callable[[Mapping[str, Any]], None]:
     """Prints a line for each training step, with the known truth beside the reward where there is one."""
     names = {
         "reward": "reward",
+        "doubt": "doubt",
         "kl": "KL",
         "unsafe_share": "unsafe",
         "consistent_share": "consistent",

@@ -10,6 +10,8 @@ import typer
 
 from trueline.cli.output import JsonOption, finish, metrics_table, say, step_printer
 
+MEMBERS = 3  # of the reward ensemble
+
 
 def quickstart(
     out: Annotated[Path, typer.Option(help="The project folder to make, or to go on with.")] = Path("quickstart"),
@@ -17,13 +19,13 @@ def quickstart(
     as_json: JsonOption = False,
 ) -> None:
     """Run the whole loop on the embedded scenario. A few minutes on two cores; the labels are simulated."""
-    from trueline.config import FILE_NAME, Config, ProjectConfig
+    from trueline.config import FILE_NAME, Config, ProjectConfig, RewardConfig
     from trueline.evaluate.report import read_report
     from trueline.loop.project import Project
     from trueline.loop.rounds import run_loop
 
     started = time.monotonic()
-    config = Config(project=ProjectConfig(seed=seed))
+    config = Config(project=ProjectConfig(seed=seed), reward=RewardConfig(members=MEMBERS))
     project = Project.open(out) if (out / FILE_NAME).exists() else Project.create(out, config)
     say(
         "Customer service: a small policy that was pretrained on good and bad replies alike. Labels come from\n"

@@ -26,6 +26,8 @@ def make_judge(reward: RewardModel, config: Config, truth: Callable[[Exchange], 
         metrics = {"reward": float(rewards.mean()), "eos_share": float(finished.mean())}
         for i, dimension in enumerate(scores.dimensions):
             metrics[f"reward_{dimension}"] = float(scores.values[:, i].mean())
+        if scores.std is not None:
+            metrics["doubt"] = float(scores.std.mean())
         if truth is not None:
             metrics |= truth_metrics([truth(e) for e in exchanges])
         return Judgement(rewards, metrics)

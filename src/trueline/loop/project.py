@@ -77,6 +77,12 @@ class Project:
             raise InputError(f"run name {name!r}: must be a plain name without slashes")
         return target
 
+    def reward_folder(self, name: str) -> Path:
+        """The folder of a reward model; it stays inside the project."""
+        if Path(name).name != name or name in {"", ".", ".."}:
+            raise InputError(f"reward model {name!r}: must be a plain name without slashes")
+        return self.folder / "rewards" / name
+
     def next_run(self, kind: str) -> str:
         taken = {p.name for p in (self.folder / "runs").glob(f"{kind}-*")}
         return next(name for i in range(1, 10_000) if (name := f"{kind}-{i:03d}") not in taken)

@@ -25,8 +25,7 @@ from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, 
 from trueline.loop.project import Project, absolute, relative
 from trueline.policy.load import load_policy
 from trueline.reward.base import DimensionFit, FitReport
-from trueline.reward.linear import LinearReward
-from trueline.reward.registry import load_reward
+from trueline.reward.registry import load_reward, new_reward
 
 TRUTH_NOTE = "the scenario's known truth"
 
@@ -62,7 +61,7 @@ def fit_stage(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitRe
 
 def fit(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
     """Fit a reward model and save it over what was there; the fit's report stands beside the weights, written last."""
-    model = LinearReward(config.reward, config.project.dimensions)
+    model = new_reward(config.reward, config.project.dimensions)
     report = model.fit(snapshot)
     _fit_note(target).unlink(missing_ok=True)
     model.save(target)
@@ -80,11 +79,12 @@ def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
             f"--annotators: nobody called {unknown[0]!r} has labelled; there is {', '.join(sorted(known))}"
         )
     learned = snapshot.by_annotators(people) if people else snapshot
-    learned.save(_labels_of(target))
+    learned.save(labels_of(target))
     return fit(learned, project.config, target)
 
 
-def _labels_of(target: Path) -> Path:
+def labels_of(target: Path) -> Path:
+    """Where the labels lie that a reward model was learned from."""
     return target.with_name(target.name + ".snapshot.jsonl")
 
 
@@ -124,7 +124,7 @@ def start_align(
         return
     settings = project.config.align
     if not ALGORITHMS[settings.algorithm].on_policy:
-        learned = snapshot or FeedbackSnapshot.load(_labels_of(reward))
+        learned = snapshot or FeedbackSnapshot.load(labels_of(reward))
         durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project.config, reward, learned)])
     prompts = project.prompts(settings.steps * settings.prompts_per_step, "train", seed * 1000 + 900)
     durable.write_json(folder / "prompts.json", [prompt_row(p) for p in prompts])
@@ -203,7 +203,7 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Pa
 def _who_judges(taught: Path, judge: Path) -> str:
     """The judge's name, and how far its people are those who taught the policy's reward."""
     try:
-        teachers, judges = ({a.name for a in FeedbackSnapshot.load(_labels_of(m)).annotators} for m in (taught, judge))
+        teachers, judges = ({a.name for a in FeedbackSnapshot.load(labels_of(m)).annotators} for m in (taught, judge))
     except InputError:
         return f"the reward model {judge.name!r}; who labelled for it is not on record"
     both = len(teachers & judges)

@@ -1,43 +1,105 @@
-"""The feature matrix of exchanges: x in R(x) = wᵀx + b.
+"""The feature matrix of exchanges, in blocks side by side: x in R(x) = wᵀx + b.
 
-Four blocks, side by side: words of the answer (TF-IDF, sparse); its style; its relations to the prompt; and the
-outer product of prompt and answer, each reduced by a truncated SVD, which lets a word count for one request and
-against another. A frozen encoder's embedding can be added. The dense blocks are standardised and then shrunk by
-the square root of their width, so that ridge treats a block much like the TF-IDF rows, whose length is 1.
+- words, characters: TF-IDF of the answer's words (1 to 2) and character n-grams (2 to 4, good for Chinese);
+- prompt: TF-IDF of the words of the last user turn, and of all that was said before it;
+- style: how the answer is written; relations: what it shares with its prompt;
+- interactions: the outer product of prompt and answer, each reduced by a truncated SVD, which lets a word count for one
+  request and against another;
+- embedding: a frozen encoder's embedding of the answer, of the prompt, and their elementwise product.
+
+The TF-IDF blocks are sparse, with rows of length 1. The dense blocks are standardised and then shrunk by the square
+root of their width, so that a penalty treats a block much like a TF-IDF row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix, hstack
 
 from trueline import durable
-from trueline.config import RewardConfig
-from trueline.records import Exchange
+from trueline.config import FeatureBlock, RewardConfig
+from trueline.errors import InputError
+from trueline.records import Exchange, Message
 from trueline.reward import relations as rel
-from trueline.reward.embedding import embedder
-from trueline.reward.text import words
+from trueline.reward.design import Design
+from trueline.reward.embedding import embeddings
+from trueline.reward.text import STYLE, style, symbols, words
 from trueline.reward.vocabulary import Vocabulary
 
-STYLE = ("length", "capital letters", "exclamation and question marks", "repetition", "unfinished")
 RELATION_GAIN = 2.0
+SAMPLE = 30_000
+CHUNK = 8192
+PLAIN: tuple[FeatureBlock, ...] = ("words", "style", "relations", "interactions")
+# The sparse columns of each block: the vocabulary behind them, and what is set before a term to name the column.
+SPARSE: dict[FeatureBlock, tuple[tuple[str, str], ...]] = {
+    "words": (("answer", ""),),
+    "characters": (("characters", "characters: "),),
+    "prompt": (("request", "request: "), ("context", "context: ")),
+}
+EMBEDDINGS = ("embedding of the answer", "embedding of the prompt", "embedding of both")
+_ARRAYS = ("prompt_basis", "answer_basis", "centre", "scale")
+
+
+def candidates(config: RewardConfig) -> list[tuple[FeatureBlock, ...]]:
+    """The sets to choose from, the plain one first; only the set that the settings name, if they name one."""
+    if config.features:
+        if "embedding" in config.features and not config.embedding:
+            raise InputError('reward.features has "embedding", but reward.embedding names no encoder: name one')
+        return [tuple(b for b in get_args(FeatureBlock) if b in config.features)]
+    more: tuple[FeatureBlock, ...] = ("embedding",) if config.embedding else ()
+    plain = (*PLAIN, *more)
+    return [plain, (*plain, "characters"), (*plain, "prompt"), (*plain, "characters", "prompt")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Exchanges taken apart once for all blocks. prompt: (n,) which of the distinct prompts each answer is to."""
+
+    exchanges: Sequence[Exchange]
+    said: list[str]
+    said_words: list[list[str]]
+    prompt: np.ndarray
+    asked: list[str]
+    asked_words: list[list[str]]
+    request: list[str]
+    context: list[str]
+
+    @classmethod
+    def of(cls, exchanges: Sequence[Exchange]) -> Reading:
+        place: dict[tuple[Message, ...], int] = {}
+        prompt = [place.setdefault(e.prompt.messages, len(place)) for e in exchanges]
+        said = [e.completion.text for e in exchanges]
+        asked = ["\n".join(m.content for m in messages) for messages in place]
+        sides = [_request(messages) for messages in place]
+        return cls(
+            exchanges,
+            said,
+            [words(t) for t in said],
+            np.array(prompt, dtype=np.int64),
+            asked,
+            [words(t) for t in asked],
+            [request for request, _ in sides],
+            [context for _, context in sides],
+        )
 
 
 @dataclass(frozen=True)
 class Features:
     """Fitted state: everything needed to turn an exchange into a row.
 
+    vocabularies: answer, prompt, characters, request and context, as far as the blocks need them;
     centre, scale: (c,) of the dense columns; prompt_basis, answer_basis: (v, k) of the two SVDs.
     """
 
-    answers: Vocabulary
-    prompts: Vocabulary
+    blocks: tuple[FeatureBlock, ...]
+    vocabularies: dict[str, Vocabulary]
     topics: frozenset[str]
     prompt_basis: np.ndarray
     answer_basis: np.ndarray
@@ -46,90 +108,153 @@ class Features:
     embedding: str
 
     @classmethod
-    def fit(cls, exchanges: Sequence[Exchange], config: RewardConfig) -> Features:
-        """Learn vocabularies, SVD bases and scales from training exchanges."""
-        asked, said = _texts(exchanges)
-        distinct = list(dict.fromkeys(asked))
-        answers, prompts = Vocabulary.fit(said, config.max_features), Vocabulary.fit(distinct, config.max_features)
+    def fit(
+        cls, exchanges: Sequence[Exchange], config: RewardConfig, blocks: tuple[FeatureBlock, ...] = PLAIN
+    ) -> Features:
+        """Learn vocabularies, SVD bases and scales from training exchanges, 30,000 of them at most."""
+        if len(exchanges) > SAMPLE:
+            drawn = np.random.default_rng(43).choice(len(exchanges), SAMPLE, replace=False)
+            exchanges = [exchanges[i] for i in np.sort(drawn)]
+        reading = Reading.of(exchanges)
+        crossed = "interactions" in blocks and config.relations > 0
+        texts = {"answer": reading.said, "prompt": reading.asked, "characters": reading.said}
+        texts |= {"request": reading.request, "context": reading.context}
+        needed = [name for block in blocks for name, _ in SPARSE.get(block, ())]
+        found = {
+            name: Vocabulary.fit(texts[name], config.max_features, unit=_unit(name))
+            for name in dict.fromkeys([*needed, *(("answer", "prompt") if crossed else ())])
+        }
+        counted = _counted(found, reading)
+        nothing = np.zeros((0, 0))
         unscaled = cls(
-            answers,
-            prompts,
-            rel.topic_words(distinct),
-            _basis(prompts.matrix(distinct), config.relations),
-            _basis(answers.matrix(said), config.relations),
+            blocks if crossed else tuple(b for b in blocks if b != "interactions"),
+            found,
+            rel.topic_words(reading.asked) if "relations" in blocks else frozenset(),
+            _basis(counted["prompt"], config.relations) if crossed else nothing,
+            _basis(counted["answer"], config.relations) if crossed else nothing,
             np.zeros(1),
             np.ones(1),
-            config.embedding,
+            config.embedding if "embedding" in blocks else "",
         )
-        dense = unscaled._dense(exchanges, answers.matrix(said))
-        centre, spread = dense.mean(0), dense.std(0)
-        scale = np.where(spread > 1e-9, spread, 1.0) * unscaled._widths()
-        return cls(**{**vars(unscaled), "centre": centre, "scale": scale})
+        dense = unscaled._dense(reading, counted)
+        values = np.concatenate([np.zeros((len(exchanges), 0)), *dense.values()], axis=1)
+        spread = values.std(0)
+        gain = {"relations": RELATION_GAIN}
+        widths = [np.full(v.shape[1], np.sqrt(v.shape[1]) / gain.get(name, 1.0)) for name, v in dense.items()]
+        scale = np.where(spread > 1e-9, spread, 1.0) * np.concatenate([np.zeros(0), *widths])
+        return replace(unscaled, centre=values.mean(0), scale=scale)
 
-    def matrix(self, exchanges: Sequence[Exchange]) -> csr_matrix:
-        """(n, d) float64, d = len(names)."""
-        counted = self.answers.matrix(_texts(exchanges)[1])
-        dense = (self._dense(exchanges, counted) - self.centre) / self.scale
-        return csr_matrix(hstack([counted, csr_matrix(dense)]))
+    def matrix(self, exchanges: Sequence[Exchange]) -> Design:
+        """(n, f) with f = len(names)."""
+        starts = range(0, max(1, len(exchanges)), CHUNK)
+        return Design.stack([self._part(Reading.of(exchanges[i : i + CHUNK])) for i in starts])
 
-    @property
+    def _part(self, reading: Reading) -> Design:
+        counted, n = _counted(self.vocabularies, reading), len(reading.said)
+        sparse = [counted[name] for block in self.blocks for name, _ in SPARSE.get(block, ())]
+        dense = np.concatenate([np.zeros((n, 0)), *self._dense(reading, counted).values()], axis=1)
+        scaled = ((dense - self.centre) / self.scale).astype(np.float32)
+        return Design(csr_matrix(hstack(sparse)) if sparse else csr_matrix((n, 0)), scaled)
+
+    def _dense(self, reading: Reading, counted: dict[str, csr_matrix]) -> dict[str, np.ndarray]:
+        """Each dense block, (n, its width) float64, not yet scaled."""
+        found: dict[str, np.ndarray] = {}
+        n = len(reading.said)
+        for block in self.blocks:
+            if block == "style":
+                cut = [e.completion.finish == "length" for e in reading.exchanges]
+                rows = [style(*row) for row in zip(reading.said, reading.said_words, cut, strict=True)]
+                found[block] = np.array(rows, dtype=np.float64).reshape(n, len(STYLE))
+            elif block == "relations":
+                sides = reading.asked_words, reading.prompt, reading.said, reading.said_words
+                found[block] = rel.relations_of(*sides, self.topics)
+            elif block == "interactions":
+                left = (counted["prompt"] @ self.prompt_basis)[reading.prompt]
+                right = counted["answer"] @ self.answer_basis
+                found[block] = (left[:, :, None] * right[:, None, :]).reshape(n, left.shape[1] * right.shape[1])
+            elif block == "embedding" and n:
+                answer = embeddings(self.embedding, reading.said).astype(np.float64)
+                prompt = embeddings(self.embedding, reading.asked).astype(np.float64)[reading.prompt]
+                found[block] = np.concatenate([answer, prompt, answer * prompt], axis=1)
+            elif block == "embedding":
+                found[block] = np.zeros((0, len(self.centre) - sum(v.shape[1] for v in found.values())))
+        return found
+
+    @cached_property
     def names(self) -> list[str]:
         """What each column is, for people; the columns of a product or an embedding share a name."""
-        k = self.prompt_basis.shape[1] * self.answer_basis.shape[1]
-        dense = [*STYLE, *rel.NAMES, *["prompt × answer"] * k]
-        return [*self.answers.terms, *dense, *["embedding"] * (len(self.centre) - len(dense))]
+        return [name for _, name in self._columns]
 
-    def _dense(self, exchanges: Sequence[Exchange], counted: csr_matrix) -> np.ndarray:
-        asked, said = _texts(exchanges)
-        left = self.prompts.matrix(asked) @ self.prompt_basis
-        right = counted @ self.answer_basis
-        product = (left[:, :, None] * right[:, None, :]).reshape(len(asked), left.shape[1] * right.shape[1])
-        blocks = [_style(exchanges), rel.relations(exchanges, self.topics), product]
-        if self.embedding:
-            blocks.append(embedder(self.embedding)(said))
-        return np.concatenate(blocks, axis=1)
+    @cached_property
+    def block_of(self) -> np.ndarray:
+        """(f,) the block of each column."""
+        return np.array([block for block, _ in self._columns], dtype=object)
 
-    def _widths(self) -> np.ndarray:
-        """The divisor of each dense column: the root of its block's width, relations less so, being few and telling."""
-        k = self.prompt_basis.shape[1] * self.answer_basis.shape[1]
-        sizes = [len(STYLE), len(rel.NAMES), k]
-        gains = [1.0, RELATION_GAIN, 1.0]
-        if self.embedding:
-            sizes.append(embedder(self.embedding)(["x"]).shape[1])
-            gains.append(1.0)
-        return np.concatenate([np.full(n, np.sqrt(n) / gain) for n, gain in zip(sizes, gains, strict=True)])
+    @cached_property
+    def _columns(self) -> list[tuple[str, str]]:
+        """Block and name of each column."""
+        found = [
+            (block, before + term)
+            for block in self.blocks
+            for name, before in SPARSE.get(block, ())
+            for term in self.vocabularies[name].terms
+        ]
+        product = ["prompt × answer"] * (self.prompt_basis.shape[1] * self.answer_basis.shape[1])
+        known = {"style": STYLE, "relations": rel.NAMES, "interactions": product}
+        dense = [(block, name) for block in self.blocks for name in known.get(block, ())]
+        h = (len(self.centre) - len(dense)) // len(EMBEDDINGS)
+        encoded = [("embedding", name) for name in EMBEDDINGS for _ in range(h)] if "embedding" in self.blocks else []
+        return found + dense + encoded
 
     def save(self, folder: Path) -> None:
         """features.json and features.safetensors."""
-        lists = {"answers": self.answers.terms, "prompts": self.prompts.terms, "topics": sorted(self.topics)}
-        durable.write_json(folder / "features.json", {**lists, "embedding": self.embedding})
+        lists = {name: v.terms for name, v in self.vocabularies.items()}
+        head = {"blocks": self.blocks, "vocabularies": lists, "topics": sorted(self.topics)}
+        durable.write_json(folder / "features.json", {**head, "embedding": self.embedding})
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        arrays |= {"answers_idf": self.answers.idf, "prompts_idf": self.prompts.idf}
+        arrays |= {f"{name}_idf": v.idf for name, v in self.vocabularies.items()}
         save_file(arrays, folder / "features.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> Features:
-        lists: Mapping[str, Any] = durable.read_json(folder / "features.json")
+        head: dict[str, Any] = durable.read_json(folder / "features.json")
         arrays = load_file(folder / "features.safetensors")
-        for side in ("answers", "prompts"):
-            rows = {len(lists[side]), len(arrays[f"{side}_idf"]), len(arrays[f"{side[:-1]}_basis"])}
-            if len(rows) > 1:
-                raise ValueError("its files belong to different models")
+        found = {n: Vocabulary(tuple(t), arrays[f"{n}_idf"], _unit(n)) for n, t in head["vocabularies"].items()}
+        if any(len(v.terms) != len(v.idf) for v in found.values()):
+            raise ValueError("its files belong to different models")
         return cls(
-            Vocabulary(tuple(lists["answers"]), arrays["answers_idf"]),
-            Vocabulary(tuple(lists["prompts"]), arrays["prompts_idf"]),
-            frozenset(lists["topics"]),
-            embedding=lists["embedding"],
+            tuple(head["blocks"]),
+            found,
+            frozenset(head["topics"]),
+            embedding=head["embedding"],
             **{name: arrays[name] for name in _ARRAYS},
         )
 
 
-_ARRAYS = ("prompt_basis", "answer_basis", "centre", "scale")
+def _unit(name: str) -> Any:
+    return "characters" if name == "characters" else "words"
 
 
-def _texts(exchanges: Sequence[Exchange]) -> tuple[list[str], list[str]]:
-    asked = ["\n".join(m.content for m in e.prompt.messages) for e in exchanges]
-    return asked, [e.completion.text for e in exchanges]
+def _request(messages: tuple[Message, ...]) -> tuple[str, str]:
+    """The last user turn, and everything before it."""
+    last = max((i for i, m in enumerate(messages) if m.role == "user"), default=len(messages) - 1)
+    rest = "\n".join(m.content for i, m in enumerate(messages) if i != last)
+    return messages[last].content if messages else "", rest
+
+
+def _counted(vocabularies: dict[str, Vocabulary], reading: Reading) -> dict[str, csr_matrix]:
+    """TF-IDF by vocabulary: rows are answers, for "prompt" distinct prompts."""
+    found = {}
+    for name, vocabulary in vocabularies.items():
+        if name == "answer":
+            found[name] = vocabulary.matrix_of([symbols(row) for row in reading.said_words])
+        elif name == "characters":
+            found[name] = vocabulary.matrix(reading.said)
+        elif name == "prompt":
+            found[name] = vocabulary.matrix_of([symbols(row) for row in reading.asked_words])
+        else:
+            found[name] = csr_matrix(vocabulary.matrix(getattr(reading, name))[reading.prompt])
+    return found
 
 
 def _basis(matrix: csr_matrix, k: int) -> np.ndarray:
@@ -141,20 +266,3 @@ def _basis(matrix: csr_matrix, k: int) -> np.ndarray:
         return np.zeros((matrix.shape[1], 0))
     _, _, vt = randomized_svd(matrix, n_components=k, random_state=0)
     return np.ascontiguousarray(vt.T)
-
-
-def _style(exchanges: Sequence[Exchange]) -> np.ndarray:
-    rows = []
-    for exchange in exchanges:
-        text = exchange.completion.text
-        found = words(text)
-        rows.append(
-            [
-                np.log1p(len(found)),
-                sum(c.isupper() for c in text) / (1 + len(text)),
-                min(text.count("!") + text.count("?"), 5),
-                1 - len(set(found)) / len(found) if found else 0.0,
-                float(exchange.completion.finish == "length"),
-            ]
-        )
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(STYLE))

@@ -1,80 +1,128 @@
-"""Linear regression R(x) = wᵀx + b, one per dimension, on ratings; on comparisons its pairwise form.
+"""A score that is linear in features, R(x) = wᵀx + b, one per dimension: kinds "linear" and "svm".
 
-Ratings: ridge on the mean rating (Hoerl and Kennard 1970). Comparisons: Bradley-Terry, which for a linear score is a
-logistic regression on feature differences without intercept (Bradley and Terry 1952). The penalty is chosen by
-cross-validation by prompt. Scores have mean 0 and standard deviation 1 over the training answers.
+The kinds differ in their solvers (solvers.py); svm with the kernel "rbf" is linear in the features of kernel.py.
+Features and penalties are chosen by cross-validation by prompt. Scores have mean 0 and standard deviation 1 over the
+training answers, freed of length where that is asked for (scale.py). The temperature, which turns differences of scores
+into probabilities, comes from training prompts as models see them that have not learned from them.
+
+Letters: n answers, d dimensions, f features, m landmarks of the kernel.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
-from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from trueline import durable
-from trueline.config import RewardConfig
+from trueline.config import FeatureBlock, RewardConfig
 from trueline.errors import InputError, RunError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import Exchange, Scores
-from trueline.reward.base import Attribution, DimensionFit, FitReport
-from trueline.reward.features import Features
+from trueline.reward.base import Attribution, FitReport
+from trueline.reward.calibrate import temperature
+from trueline.reward.checking import ENOUGH, check
+from trueline.reward.design import Design
+from trueline.reward.features import SPARSE, Features, candidates
+from trueline.reward.kernel import Kernel
 from trueline.reward.labels import Pairs, Targets, ordered_pairs, preference_pairs, rating_targets
 from trueline.reward.objective import shorten
-from trueline.reward.solvers import bradley_terry, ridge
+from trueline.reward.scale import Scale, log_lengths
+from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, fold_of, thinned
 
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-FOLDS = 4
-KIND = "linear"
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+# Labels that a penalty is chosen on, and a set of features (with every other penalty): a part serves as well as all.
+PENALTY_LABELS, CHOICE_LABELS = 2000, 800
+KINDS = ("linear", "svm")
+VERSION = 2
+LENGTH_PART = "length control"
+GROUPED = ("interactions", "embedding")
+_FILES = ("features.json", "features.safetensors", "weights.safetensors")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """coef: (d, f), with a kernel (d, m); intercept: (d,); mean, spread: (f,) of the features of training answers."""
+
+    features: Features
+    kernel: Kernel | None
+    coef: np.ndarray
+    intercept: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    scale: Scale
+
+    def raw(self, x: Design) -> np.ndarray:
+        """(n, d) before the scale."""
+        return _raw(x, self.kernel, self.coef, self.intercept)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        own = {name: getattr(self, name) for name in ("coef", "intercept", "mean", "spread")}
+        return own | self.scale.arrays() | (self.kernel.arrays() if self.kernel else {})
+
+    @classmethod
+    def of_arrays(cls, features: Features, arrays: Mapping[str, np.ndarray]) -> Learned:
+        kernel = Kernel.of_arrays(arrays) if "kernel_gamma" in arrays else None
+        own = {name: arrays[name] for name in ("coef", "intercept", "mean", "spread")}
+        return cls(features, kernel, scale=Scale.of_arrays(arrays), **own)
+
+    def fits(self, d: int) -> bool:
+        """Whether the parts have one another's sizes, and d dimensions."""
+        f = len(self.features.names)
+        width = len(self.kernel.landmarks.dense) if self.kernel else f
+        sizes = self.coef.shape, self.intercept.shape, self.mean.shape, self.spread.shape, self.scale.centre.shape
+        return sizes == ((d, width), (d,), (f,), (f,), (d,))
 
 
 @dataclass
 class LinearReward:
-    """The constructor stores; `fit` learns the names that end in an underscore. coef_: (d, f), intercept_: (d,)."""
+    """The constructor stores; `fit` learns the names that end in an underscore."""
 
     config: RewardConfig
     dimensions: tuple[str, ...]
-    features_: Features | None = None
-    coef_: np.ndarray | None = None
-    intercept_: np.ndarray | None = None
-    mean_: np.ndarray | None = None
+    learned_: Learned | None = None
     report_: dict[str, Any] | None = None
+
+    @property
+    def kind(self) -> str:
+        return "svm" if self.config.kind == "svm" else "linear"
+
+    @property
+    def temperature(self) -> np.ndarray:
+        """(d,): P(b preferred to a) = sigmoid((score of b - score of a) / temperature); nan with too few pairs."""
+        return self.fitted().scale.temperature
 
     def fit(self, snapshot: FeedbackSnapshot) -> FitReport:
         """Learn from the train and validation splits, report on the test split. InputError where labels are missing."""
         started = time.monotonic()
-        learned = _joined(snapshot)
-        labels = [self._labels(learned, d) for d in self.dimensions]
-        used = sorted({i for found in labels for i in _ids(found)})
-        exchanges = [learned.exchange(i) for i in used]
-        place = {i: row for row, i in enumerate(used)}
+        known, test = _joined(snapshot), snapshot.split("test")
+        labels = [self._labels(known, d) for d in self.dimensions]
         # One thread gives the same weights on any machine, and does not crawl when other work takes the cores.
         with threadpool_limits(1, "blas"):
-            self.features_ = Features.fit(exchanges, self.config)
-            x = self.features_.matrix(exchanges)
-            solved = [_solve(x, place, found) for found in labels]
-        coef, intercept = np.stack([w for w, _ in solved]), np.array([b for _, b in solved])
-        raw = x @ coef.T + intercept
-        centre, spread = raw.mean(0), np.where(raw.std(0) > 1e-12, raw.std(0), 1.0)
-        self.coef_, self.intercept_ = coef / spread[:, None], (intercept - centre) / spread
-        self.mean_ = np.asarray(x.mean(0)).ravel()
-        test = snapshot.split("test")
-        fits = {d: self._check(test, d, len(_ids(found))) for d, found in zip(self.dimensions, labels, strict=True)}
+            blocks, choice = self._choose(known, labels)
+            self.learned_, trials = self._learn(known, labels, blocks)
+        fits = {
+            d: check(self, test, d, len(_ids(each)), float(t))
+            for d, each, t in zip(self.dimensions, labels, self.temperature, strict=True)
+        }
         report = FitReport(fits, snapshot.sha256, time.monotonic() - started)
-        self.report_ = {**asdict(report), "raw_mean": centre.tolist(), "raw_std": spread.tolist()}
+        penalties = {d: t.penalty for d, t in zip(self.dimensions, trials, strict=True)}
+        chosen = {"features": self.learned_.features.blocks, "errors_of_features": choice, "penalties": penalties}
+        self.report_ = {**asdict(report), **chosen}
         return report
 
     def score(self, exchanges: Sequence[Exchange]) -> Scores:
         """(n, d) scores. A score that is no number stops with the text named."""
-        features, coef, intercept = self._fitted()
-        values = features.matrix(exchanges) @ coef.T + intercept
+        fitted = self.fitted()
+        values = fitted.scale.apply(fitted.raw(fitted.features.matrix(exchanges)), log_lengths(exchanges))
         if not np.isfinite(values).all():
             row = int(np.argwhere(~np.isfinite(values))[0][0])
             text = shorten(exchanges[row].completion.text)
@@ -82,72 +130,65 @@ class LinearReward:
         return Scores(self.dimensions, np.asarray(values, dtype=np.float64))
 
     def explain(self, exchange: Exchange) -> Attribution:
-        """coef * (x - mean) of each feature, features of one name together; base is the score of the mean answer."""
-        features, coef, intercept = self._fitted()
-        assert self.mean_ is not None
-        x = features.matrix([exchange]).toarray()[0]
-        names = features.names
-        parts, base = [], []
-        for w, b in zip(coef, intercept, strict=True):
-            found: dict[str, float] = defaultdict(float)
-            unsaid = 0.0
-            for i in np.flatnonzero(w * (x - self.mean_)):
-                part = float(w[i] * (x[i] - self.mean_[i]))
-                if i < len(features.answers.terms) and x[i] == 0:
-                    unsaid += part
-                else:
-                    found[names[i]] += part
-            found["words not said"] = unsaid
-            parts.append(dict(found))
-            base.append(float(w @ self.mean_ + b))
-        return Attribution(self.dimensions, tuple(base), tuple(parts))
+        """What each feature adds to the score of the mean answer, features of one name together.
+
+        Linear: coef * (x - mean), and the parts sum to the score within 1e-9. With the kernel "rbf": integrated
+        gradients from the mean row, which miss the score by less than 1e-3. With length control a part of its own says
+        what the length takes.
+        """
+        fitted = self.fitted()
+        mean, scale, kernel = fitted.mean, fitted.scale, fitted.kernel
+        x = fitted.features.matrix([exchange]).toarray()[0]
+        start = (kernel.score_of(mean, fitted.coef) if kernel else fitted.coef @ mean) + fitted.intercept
+        length = scale.length_parts(log_lengths([exchange]))[0]
+        parts = []
+        for i, w in enumerate(fitted.coef):
+            shares = kernel.integrated_gradients(mean, x, w) if kernel else w * (x - mean)
+            found = _by_name(fitted.features, x, shares / scale.spread[i])
+            if self.config.length_control:
+                found[LENGTH_PART] = float(length[i])
+            parts.append(found)
+        base = (start - scale.centre) / scale.spread
+        return Attribution(self.dimensions, tuple(float(b) for b in base), tuple(parts))
 
     def save(self, folder: Path) -> None:
-        features, coef, intercept = self._fitted()
+        fitted = self.fitted()
 
         def fill(pending: Path) -> None:
-            features.save(pending)
-            arrays = {"coef": coef, "intercept": intercept, "mean": self.mean_}
-            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, pending / "weights.safetensors")
-            head = {"kind": KIND, "dimensions": list(self.dimensions), "config": self.config.model_dump()}
-            durable.write_json(pending / "model.json", {**head, "fit": self.report_})
+            fitted.features.save(pending)
+            arrays = {k: np.ascontiguousarray(v) for k, v in fitted.arrays().items()}
+            save_file(arrays, pending / "weights.safetensors")
+            head = {"kind": self.kind, "version": VERSION, "dimensions": list(self.dimensions)}
+            head |= {"config": self.config.model_dump(mode="json"), "fit": self.report_, "parts": _digests(pending)}
+            durable.write_json(pending / "model.json", head)
 
         durable.write_folder(folder, fill)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a saved model; InputError when the folder is missing, cut or of another kind."""
+        """Read a saved model; InputError when the folder is missing, cut, of another kind or of another version."""
         try:
             head = durable.read_json(folder / "model.json")
-            if head["kind"] != KIND:
+            if head["kind"] not in KINDS:
                 raise ValueError(f"its kind is {head['kind']!r}")
-            arrays = load_file(folder / "weights.safetensors")
-            model = cls(
-                RewardConfig(**head["config"]),
-                tuple(head["dimensions"]),
-                Features.load(folder),
-                arrays["coef"],
-                arrays["intercept"],
-                arrays["mean"],
-                head["fit"],
-            )
-            model._check_shapes()
+            if head.get("version") != VERSION:
+                raise ValueError("it was saved by another version of trueline")
+            if head["parts"] != _digests(folder):
+                raise ValueError("its files belong to different models, or were changed")
+            model = cls(RewardConfig(**head["config"]), tuple(head["dimensions"]), report_=head["fit"])
+            model.learned_ = Learned.of_arrays(Features.load(folder), load_file(folder / "weights.safetensors"))
+            if model.kind != head["kind"] or not model.learned_.fits(len(model.dimensions)):
+                raise ValueError("its settings and its weights belong to different models")
             return model
         except Exception as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{folder}: not a whole reward model ({first}); fit it with `trueline reward`") from error
 
-    def _check_shapes(self) -> None:
-        """ValueError where the parts come from different models."""
-        features, coef, intercept = self._fitted()
-        size = (len(self.dimensions), len(features.names))
-        if coef.shape != size or intercept.shape != size[:1] or self.mean_ is None or self.mean_.shape != size[1:]:
-            raise ValueError("its files belong to different models")
-
-    def _fitted(self) -> tuple[Features, np.ndarray, np.ndarray]:
-        if self.features_ is None or self.coef_ is None or self.intercept_ is None:
+    def fitted(self) -> Learned:
+        """What was learned; RunError before that."""
+        if self.learned_ is None:
             raise RunError("this reward model has not been fitted; call fit or load first")
-        return self.features_, self.coef_, self.intercept_
+        return self.learned_
 
     def _labels(self, snapshot: FeedbackSnapshot, dimension: str) -> Targets | Pairs:
         learn_from = self.config.learn_from
@@ -155,29 +196,134 @@ class LinearReward:
         found: Targets | Pairs = make(snapshot, dimension)
         if learn_from == "either" and len(set(found.groups)) < 2:
             found = preference_pairs(snapshot, dimension)
-        if len(set(found.groups)) < 2:
-            kind = "labels" if learn_from == "either" else learn_from
-            other = "comparisons" if learn_from == "ratings" else "ratings"
-            remedy = "" if learn_from == "either" else f'set reward.learn_from = "{other}", '
+        kind = "labels" if learn_from == "either" else learn_from
+        other = "comparisons" if learn_from == "ratings" else "ratings"
+        remedy = "" if learn_from == "either" else f'set reward.learn_from = "{other}", '
+        leave = f"import some, {remedy}or take {dimension} out of project.dimensions"
+        if not found.groups:
+            ties = any(c.dimension == dimension for c in snapshot.comparisons) and learn_from != "ratings"
+            why = " (all are ties)" if ties else " (0 found)"
+            raise InputError(f"no {kind} to learn {dimension} from{why}: {leave}")
+        if (prompts := len(set(found.groups))) < FOLDS:
             raise InputError(
-                f"no {kind} to learn {dimension} from ({len(found.groups)} found): import some, "
-                f"{remedy}or take {dimension} out of project.dimensions"
+                f"too few {kind} to learn {dimension} from, {len(found.groups)} on {prompts} prompts "
+                f"where {FOLDS} prompts are needed: {leave}"
             )
+        if isinstance(found, Targets) and np.ptp(found.values) < 1e-9:
+            raise InputError(f"all {kind} of {dimension} say the same, so nothing tells good from bad: {leave}")
         return found
 
-    def _check(self, test: FeedbackSnapshot, dimension: str, n_train: int) -> DimensionFit:
-        column = self.dimensions.index(dimension)
-        pairs, targets = ordered_pairs(test, dimension), rating_targets(test, dimension)
-        ids = sorted({i for pair in pairs for i in pair} | set(targets.ids))
-        if not ids:
-            return DimensionFit(None, 0, None, n_train)
-        values = self.score([test.exchange(i) for i in ids]).values[:, column]
-        score = dict(zip(ids, values.tolist(), strict=True))
-        accuracy = float(np.mean([score[a] < score[b] for a, b in pairs])) if pairs else None
-        rated = np.array([score[i] for i in targets.ids])
-        varied = len(rated) > 2 and rated.std() > 0 and targets.values.std() > 0
-        pearson = float(np.corrcoef(rated, targets.values)[0, 1]) if varied else None
-        return DimensionFit(accuracy, len(pairs), pearson, n_train)
+    def _choose(
+        self, known: FeedbackSnapshot, labels: Sequence[Targets | Pairs]
+    ) -> tuple[tuple[FeatureBlock, ...], dict[str, float]]:
+        """The set of features that predicts unseen prompts best, and the relative error of each (1: knows nothing).
+
+        Another set than the plain one must be better by more than a standard error. Chosen on a part of the labels; for
+        the kernel "rbf" as the linear svm sees them.
+        """
+        sets = candidates(self.config)
+        if len(sets) == 1:
+            return sets[0], {}
+        some = [thinned(each, CHOICE_LABELS) for each in labels]
+        exchanges, place = _used(known, some)
+        features = Features.fit(exchanges, self.config, tuple(dict.fromkeys(b for blocks in sets for b in blocks)))
+        x, prompts = features.matrix(exchanges), sorted({g for each in some for g in each.groups})
+        _check_finite(x, exchanges)
+        at = {g: i for i, g in enumerate(prompts)}
+        errors = np.zeros((len(sets), len(prompts)))
+        for each in some:
+            group = np.array([at[g] for g in each.groups])
+            for k, blocks in enumerate(sets):
+                problem = Problem.of(x.columns(np.isin(features.block_of, blocks)), place, each, self.kind)
+                share = problem.weights / (problem.weights.sum() * problem.blind_loss() * len(some))
+                trial = cross_validate(problem, PENALTIES[1::2])
+                errors[k] += np.bincount(group, share * trial.errors, minlength=len(prompts))
+        total = errors.sum(1)
+        best = int(np.argmin(total))
+        gain = errors[0] - errors[best]
+        chosen = sets[best if gain.sum() > gain.std() * np.sqrt(len(gain)) else 0]
+        return chosen, {" + ".join(blocks): float(e) for blocks, e in zip(sets, total, strict=True)}
+
+    def _learn(
+        self, known: FeedbackSnapshot, labels: Sequence[Targets | Pairs], blocks: tuple[FeatureBlock, ...]
+    ) -> tuple[Learned, list[Trial]]:
+        exchanges, place = _used(known, labels)
+        features = Features.fit(exchanges, self.config, blocks)
+        x = features.matrix(exchanges)
+        _check_finite(x, exchanges)
+        kernel = Kernel.fit(x) if self.kind == "svm" and self.config.kernel == "rbf" else None
+        design = kernel.map(x) if kernel else x
+        prompt_of = [e.completion.prompt_id for e in exchanges]
+        unseen = np.full((len(exchanges), len(labels)), np.nan)
+        trials, solved = [], []
+        for i, each in enumerate(labels):
+            some = thinned(each, PENALTY_LABELS)
+            trials.append(cross_validate(Problem.of(design, place, some, self.kind), PENALTIES))
+            solved.append(Problem.of(design, place, each, self.kind).solve(trials[-1].penalty))
+            fold = fold_of(some.groups)
+            unseen[:, i] = _unseen(design, np.array([fold.get(p, -1) for p in prompt_of]), trials[-1])
+        coef = np.stack([w for w, _ in solved])
+        if kernel:
+            coef = coef @ kernel.root.T
+        intercept, lengths = np.array([b for _, b in solved]), log_lengths(exchanges)
+        scale = Scale.fit(_raw(x, kernel, coef, intercept), lengths, length_control=self.config.length_control)
+        temperatures = self._temperatures(known, place, scale.apply(unseen, lengths))
+        scale = scale.with_temperature(temperatures)
+        return Learned(features, kernel, coef, intercept, x.mean(), x.spread(), scale), trials
+
+    def _temperatures(self, known: FeedbackSnapshot, place: dict[str, int], unseen: np.ndarray) -> list[float]:
+        """From the margins of ordered pairs by scores (n, d) of models that had not seen them; nan is not known."""
+        found = []
+        for i, dimension in enumerate(self.dimensions):
+            pairs = [(place[a], place[b]) for a, b in ordered_pairs(known, dimension) if a in place and b in place]
+            worse, better = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+            margins = unseen[better, i] - unseen[worse, i]
+            margins = margins[np.isfinite(margins)]
+            found.append(temperature(margins) if len(margins) >= ENOUGH else float("nan"))
+        return found
+
+
+@dataclass(frozen=True)
+class Told:
+    """One feature of a dimension: its weight, and its effect: what one standard deviation of it adds to the score."""
+
+    name: str
+    weight: float
+    effect: float
+
+
+def telling(model: LinearReward, k: int) -> dict[str, tuple[list[Told], list[Told]]]:
+    """For each dimension the k features that raise the score most, and the k that lower it most.
+
+    By weight times spread over the training answers. Columns without a name of their own (prompt × answer, embedding)
+    are left out. With the kernel "rbf" a weight is the slope at the mean answer.
+    """
+    fitted = model.fitted()
+    features = fitted.features
+    named = np.flatnonzero(~np.isin(features.block_of, GROUPED))
+    found = {}
+    for i, dimension in enumerate(model.dimensions):
+        w = fitted.coef[i] if fitted.kernel is None else fitted.kernel.gradient(fitted.mean, fitted.coef[i])
+        w = w / fitted.scale.spread[i]
+        effect = w * fitted.spread
+        order = named[np.argsort(-effect[named], kind="stable")]
+        told = [Told(features.names[j], float(w[j]), float(effect[j])) for j in [*order[:k], *order[::-1][:k]]]
+        half = len(told) // 2
+        found[dimension] = [t for t in told[:half] if t.effect > 0], [t for t in told[half:] if t.effect < 0]
+    return found
+
+
+def _raw(x: Design, kernel: Kernel | None, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    return (kernel.scores(x, coef) if kernel else x.project(coef)) + intercept
+
+
+def _by_name(features: Features, x: np.ndarray, shares: np.ndarray) -> dict[str, float]:
+    """(f,) shares summed by name; the terms of a block that the texts do not hold stand together."""
+    found: dict[str, float] = defaultdict(float)
+    for i in np.flatnonzero(shares):
+        block = features.block_of[i]
+        found[f"{block} not said" if block in SPARSE and x[i] == 0 else features.names[i]] += float(shares[i])
+    return dict(found)
 
 
 def _joined(snapshot: FeedbackSnapshot) -> FeedbackSnapshot:
@@ -195,24 +341,26 @@ def _ids(labels: Targets | Pairs) -> list[str]:
     return labels.ids if isinstance(labels, Targets) else [*labels.a, *labels.b]
 
 
-def _solve(x: csr_matrix, place: dict[str, int], labels: Targets | Pairs) -> tuple[np.ndarray, float]:
-    """Weights and intercept at the penalty that predicts unseen prompts best."""
-    if isinstance(labels, Targets):
-        rows, y, fit, loss = x[[place[i] for i in labels.ids]], labels.values, ridge, _squared
-    else:
-        rows = x[[place[i] for i in labels.b]] - x[[place[i] for i in labels.a]]
-        y, fit, loss = labels.sign, bradley_terry, _logistic
-    fold = np.array([int(g[:8], 16) % FOLDS for g in labels.groups])
-    errors = np.zeros(len(PENALTIES))
-    for held in (fold == f for f in range(FOLDS) if 0 < (fold == f).sum() < len(y) - 1):
-        for k, (w, b) in enumerate(fit(rows[~held], y[~held], labels.weights[~held], PENALTIES)):
-            errors[k] += labels.weights[held] @ loss(y[held], rows[held] @ w + b)
-    return fit(rows, y, labels.weights, (PENALTIES[int(np.argmin(errors))],))[0]
+def _used(known: FeedbackSnapshot, labels: Sequence[Targets | Pairs]) -> tuple[list[Exchange], dict[str, int]]:
+    """The labelled exchanges in the order of their ids, and the row of each."""
+    used = sorted({i for each in labels for i in _ids(each)})
+    return [known.exchange(i) for i in used], {i: row for row, i in enumerate(used)}
 
 
-def _squared(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.asarray((predicted - y) ** 2)
+def _unseen(design: Design, fold: np.ndarray, trial: Trial) -> np.ndarray:
+    """(n,) raw scores of each row by the weights found without its fold (n,); nan where fold is -1."""
+    found = np.full(len(fold), np.nan)
+    for held, (w, b) in trial.solutions.items():
+        found[fold == held] = design.rows(fold == held) @ w + b
+    return found
 
 
-def _logistic(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.asarray(np.logaddexp(0, -y * predicted))
+def _check_finite(x: Design, exchanges: Sequence[Exchange]) -> None:
+    bad = np.flatnonzero(~np.isfinite(x.dense).all(1))
+    if len(bad):
+        text = shorten(exchanges[bad[0]].completion.text)
+        raise InputError(f"a feature of the answer {text!r} is not a number; check the encoder in reward.embedding")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _FILES}

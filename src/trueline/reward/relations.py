@@ -26,7 +26,6 @@ SINGLE = (
 )
 NAMES = (*SINGLE, *(f"{a} & {b}" for i, a in enumerate(SINGLE) for b in SINGLE[i:]))
 _CAPITALISED = re.compile(r"(?<![.!?。！？]\s)(?<!^)\b[A-Z][a-z]+")
-_NUMBER = re.compile(r"\d+")
 TOPIC_SHARE = 0.1
 
 
@@ -41,26 +40,50 @@ def topic_words(prompts: Sequence[str]) -> frozenset[str]:
 
 
 def relations(exchanges: Sequence[Exchange], topics: frozenset[str]) -> np.ndarray:
-    """(n, len(NAMES)) float64: counts and flags, and their products, since an answer fits only if all of it fits."""
-    single = np.array([_row(e, topics) for e in exchanges], dtype=np.float64).reshape(len(exchanges), len(SINGLE))
+    """(n, len(NAMES)) float64 of exchanges."""
+    asked = [words("\n".join(m.content for m in e.prompt.messages)) for e in exchanges]
+    texts = [e.completion.text for e in exchanges]
+    return relations_of(asked, np.arange(len(asked)), texts, [words(t) for t in texts], topics)
+
+
+def relations_of(
+    asked: Sequence[Sequence[str]],
+    prompt: np.ndarray,
+    texts: Sequence[str],
+    said: Sequence[Sequence[str]],
+    topics: frozenset[str],
+) -> np.ndarray:
+    """(n, len(NAMES)): counts and flags, and their products, since an answer fits only if all of it fits.
+
+    asked: words of each distinct prompt; prompt: (n,) which of them each answer is to; said: words of each answer.
+    """
+    sides = [(words_, _numbers(words_), words_ & topics) for words_ in map(set, asked)]
+    rows = [_row(sides[p], text, set(found), topics) for p, text, found in zip(prompt, texts, said, strict=True)]
+    single = np.array(rows, dtype=np.float64).reshape(len(rows), len(SINGLE))
     left, right = np.triu_indices(len(SINGLE))
     return np.concatenate([single, single[:, left] * single[:, right]], axis=1)
 
 
-def _row(exchange: Exchange, topics: frozenset[str]) -> list[float]:
-    prompt, answer = "\n".join(m.content for m in exchange.prompt.messages), exchange.completion.text
-    asked, said = set(words(prompt)), set(words(answer))
-    asked_numbers, said_numbers = set(_NUMBER.findall(prompt)), set(_NUMBER.findall(answer))
-    said_names = {w.lower() for w in _CAPITALISED.findall(answer)}
-    said_topics = said & topics
+def _numbers(found: set[str]) -> set[str]:
+    return {w for w in found if w[0].isdecimal()}
+
+
+def _row(
+    request: tuple[set[str], set[str], set[str]], text: str, said: set[str], topics: frozenset[str]
+) -> list[float]:
+    """request: the prompt's words, and which of them are numbers and topic words."""
+    asked, asked_numbers, asked_topics = request
+    said_numbers, said_topics = _numbers(said), said & topics
+    said_names = {w.lower() for w in _CAPITALISED.findall(text)}
+    numbers, names, about = said_numbers & asked_numbers, said_names & asked, said_topics & asked
     return [
-        min(len(said_numbers & asked_numbers), 3),
-        min(len(said_numbers - asked_numbers), 3),
-        float(bool(asked_numbers) and not said_numbers & asked_numbers),
-        min(len(said_names & asked), 3),
-        min(len(said_names - asked), 3),
-        min(len(said_topics & asked), 5),
-        min(len(said_topics - asked), 5),
-        float(bool(asked & topics) and not said_topics & asked),
+        min(len(numbers), 3),
+        min(len(said_numbers) - len(numbers), 3),
+        float(bool(asked_numbers) and not numbers),
+        min(len(names), 3),
+        min(len(said_names) - len(names), 3),
+        min(len(about), 5),
+        min(len(said_topics) - len(about), 5),
+        float(bool(asked_topics) and not about),
         len(said & asked) / (1 + len(said)),
     ]

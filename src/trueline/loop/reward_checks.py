@@ -1,0 +1,126 @@
+"""What the `trueline reward` commands ask of a saved reward model and the labels it was learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trueline import durable
+from trueline.errors import InputError
+from trueline.evaluate.counterfactual_rates import PassRate, pass_rates
+from trueline.evaluate.held_out import score_answers, scored_pairs, scored_ratings
+from trueline.evaluate.leakage import Leak, find_leaks
+from trueline.evaluate.reward_compare import Duel, duel
+from trueline.evaluate.reward_metrics import DimensionFigures, figures, tie_threshold
+from trueline.evaluate.risk import Risk, risk
+from trueline.evaluate.slices import Slice, slices
+from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.project import Project
+from trueline.loop.stages import labels_of
+from trueline.records import Exchange
+from trueline.reward.base import Attribution, RewardModel
+from trueline.reward.counterfactuals import read_table
+from trueline.reward.familiarity import Familiarity
+from trueline.reward.registry import load_reward
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A reward model under rewards/, with the labels it learned from (train, validation) and did not see (test)."""
+
+    folder: Path
+    model: RewardModel
+    snapshot: FeedbackSnapshot
+
+    @classmethod
+    def open(cls, project: Project, name: str) -> Learned:
+        """InputError where there is no such model."""
+        folder = project.reward_folder(name)
+        return cls(folder, load_reward(folder), FeedbackSnapshot.load(labels_of(folder)))
+
+    def familiarity(self) -> Familiarity:
+        """What answers like those it learned from look like; worked out once, and kept beside the model."""
+        target = self.folder.with_name(self.folder.name + ".familiarity.safetensors")
+        found = Familiarity.load(target, self.snapshot.sha256)
+        if found is None:
+            found = Familiarity.fit([e.completion.text for e in self._exchanges("train", "validation")])
+            found.save(target, self.snapshot.sha256)
+        return found
+
+    def _exchanges(self, *names: Any) -> list[Exchange]:
+        return [s.exchange(i) for name in names for s in [self.snapshot.split(name)] for i in s.completions]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """scores, std: by dimension; std is None without an ensemble; unfamiliar: None where it cannot be told."""
+
+    attribution: Attribution
+    scores: tuple[float, ...]
+    std: tuple[float, ...] | None
+    unfamiliar: bool | None
+
+
+def explain(learned: Learned, exchange: Exchange) -> Explanation:
+    scores = learned.model.score([exchange])
+    try:
+        unfamiliar = bool(learned.familiarity().unfamiliar([exchange.completion.text])[0])
+    except InputError:
+        unfamiliar = None
+    return Explanation(
+        learned.model.explain(exchange),
+        tuple(scores.values[0].tolist()),
+        None if scores.std is None else tuple(scores.std[0].tolist()),
+        unfamiliar,
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Of the held-out labels, by dimension; and what stands on both sides of the split."""
+
+    figures: dict[str, DimensionFigures]
+    risks: dict[str, Risk | None]
+    slices: dict[str, tuple[Slice, ...]]
+    leaks: list[Leak]
+
+
+def evaluate(learned: Learned, resamples: int) -> Evaluation:
+    """Figures of the test split; the margin that says "tie" is chosen on the validation split."""
+    model, test, validation = learned.model, learned.snapshot.split("test"), learned.snapshot.split("validation")
+    held, tuned = score_answers(model, test), score_answers(model, validation)
+    found: dict[str, DimensionFigures] = {}
+    risks: dict[str, Risk | None] = {}
+    for i, dimension in enumerate(model.dimensions):
+        pairs, rated = scored_pairs(held, test, dimension), scored_ratings(held, test, dimension)
+        threshold = tie_threshold(scored_pairs(tuned, validation, dimension))
+        found[dimension] = figures(pairs, rated, float(model.temperature[i]), threshold, resamples)
+        risks[dimension] = risk(pairs, rated)
+    seen = [s.exchange(i) for s in (learned.snapshot.split("train"), validation) for i in s.completions]
+    leaks = find_leaks(seen, [test.exchange(i) for i in test.completions])
+    return Evaluation(found, risks, {d: slices(held, test, d) for d in model.dimensions}, leaks)
+
+
+def counterfactuals(learned: Learned, table: Path) -> tuple[list[PassRate], list[str]]:
+    """Pass rates on the held-out answers (on all where none are held out), and the tests that changed nothing."""
+    held = learned.snapshot.split("test")
+    kept = held if held.completions else learned.snapshot
+    return pass_rates(learned.model, read_table(table), [kept.exchange(i) for i in kept.completions])
+
+
+def compare(first: Learned, second: Learned) -> dict[str, Duel]:
+    """By dimension that both judge, on the test split of the first's labels."""
+    test = first.snapshot.split("test")
+    sides = [score_answers(each.model, test) for each in (first, second)]
+    shared = [d for d in first.model.dimensions if d in second.model.dimensions]
+    if not shared:
+        raise InputError(f"{first.folder.name} and {second.folder.name} judge no dimension in common")
+    return {d: duel(scored_pairs(sides[0], test, d), scored_pairs(sides[1], test, d)) for d in shared}
+
+
+def write_evaluation(learned: Learned, row: dict[str, Any]) -> Path:
+    """NAME.evaluation.json beside the model."""
+    target = learned.folder.with_name(learned.folder.name + ".evaluation.json")
+    durable.write_json(target, row)
+    return target
