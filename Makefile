@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: quickstart test lint bench bench-peers base-policy assistant browser clean
+.PHONY: quickstart test lint bench bench-reward bench-peers base-policy assistant browser clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/trueline quickstart
@@ -21,6 +21,10 @@ lint: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/run.py
+
+# Reward models on real sets; TRUELINE_ENCODER is a Hugging Face encoder's folder, for the sets that need one.
+bench-reward: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/reward_bars.py
 
 # TRL beside us in the benchmarks, in environments of its own; PPO left TRL after 1.12.
 bench-peers: .venv-trl/.installed .venv-trl-ppo/.installed

@@ -40,7 +40,7 @@ def test_additions_keep_to_their_language(tmp_path):
 
 @pytest.mark.parametrize(
     ("expect", "passing"),
-    [("same", [False, True, True, False]), ("not higher", [True, True, True, False]), ("not lower", [False, True, True, True])],
+    [("same", [False, True, True, False]), ("not higher", [True] * 3 + [False]), ("not lower", [False] + [True] * 3)],
 )  # fmt: skip
 def test_what_passes(tmp_path, expect, passing):
     [test] = table(tmp_path, f"a,append,,x,{expect},0.5\n")

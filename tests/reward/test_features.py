@@ -237,8 +237,8 @@ def test_the_prompt_block_tells_the_last_user_turn_from_what_was_said_before():
     ]
     features = Features.fit([*turns, *(exchange(f"kettle {i}", "fine") for i in range(3))], CONFIG, ("prompt",))
     row = dict(zip(features.names, features.matrix(turns[:1]).toarray()[0], strict=True))
-    assert row["request: lamp"] > 0 and row["context: kettle"] > 0 and row["context: yes"] > 0
-    assert row["request: kettle"] == 0 and "context: lamp" not in row
+    assert row["request: lamp"] > 0 and row["asked before: kettle"] > 0 and row["told before: yes"] > 0
+    assert row["request: kettle"] == 0 and "asked before: yes" not in row and "told before: kettle" not in row
 
 
 def test_the_sets_to_choose_from():

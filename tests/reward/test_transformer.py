@@ -183,13 +183,17 @@ def test_the_parts_sum_to_the_score_and_the_planted_word_comes_first(folders, ki
     s = taught(80)
     model = make(folders[kind])
     model.fit(s)
-    exchange = Exchange.of(Prompt.from_user("question"), "the order was clear today")
-    attribution, score = model.explain(exchange), model.score([exchange]).values[0, 0]
-    parts = attribution.parts[0]
-    assert attribution.base[0] + sum(parts.values()) == pytest.approx(score, abs=1e-9)
-    assert abs(parts["rest"]) < 0.05
-    said = exchange.completion.text.split()
-    assert max(said, key=lambda word: abs(parts[word])) == "clear"
+    found = []
+    for word in ("clear", "vague"):
+        exchange = Exchange.of(Prompt.from_user("question"), f"the order was {word} today")
+        attribution, score = model.explain(exchange), model.score([exchange]).values[0, 0]
+        parts = attribution.parts[0]
+        assert attribution.base[0] + sum(parts.values()) == pytest.approx(score, abs=1e-9)
+        assert abs(parts["rest"]) < 0.05
+        found.append({("planted" if name == word else name): value for name, value in parts.items()})
+    # Of one text alone the word may add nothing: a text with its words hidden may score as high as a good one.
+    difference = {name: value - found[1][name] for name, value in found[0].items()}
+    assert max(difference, key=lambda name: abs(difference[name])) == "planted" and difference["planted"] > 0
 
 
 def test_a_text_beyond_the_limit_loses_its_beginning(folders, capsys):

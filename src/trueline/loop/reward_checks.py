@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from trueline import durable
 from trueline.errors import InputError
 from trueline.evaluate.counterfactual_rates import PassRate, pass_rates
 from trueline.evaluate.held_out import score_answers, scored_pairs, scored_ratings
@@ -18,7 +16,7 @@ from trueline.evaluate.slices import Slice, slices
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.project import Project
 from trueline.loop.stages import labels_of
-from trueline.records import Exchange
+from trueline.records import Exchange, Split
 from trueline.reward.base import Attribution, RewardModel
 from trueline.reward.counterfactuals import read_table
 from trueline.reward.familiarity import Familiarity
@@ -48,7 +46,7 @@ class Learned:
             found.save(target, self.snapshot.sha256)
         return found
 
-    def _exchanges(self, *names: Any) -> list[Exchange]:
+    def _exchanges(self, *names: Split) -> list[Exchange]:
         return [s.exchange(i) for name in names for s in [self.snapshot.split(name)] for i in s.completions]
 
 
@@ -94,7 +92,8 @@ def evaluate(learned: Learned, resamples: int) -> Evaluation:
     risks: dict[str, Risk | None] = {}
     for i, dimension in enumerate(model.dimensions):
         pairs, rated = scored_pairs(held, test, dimension), scored_ratings(held, test, dimension)
-        threshold = tie_threshold(scored_pairs(tuned, validation, dimension))
+        tuning = scored_pairs(tuned, validation, dimension)
+        threshold = tie_threshold(tuning) if tuning.a else None
         found[dimension] = figures(pairs, rated, float(model.temperature[i]), threshold, resamples)
         risks[dimension] = risk(pairs, rated)
     seen = [s.exchange(i) for s in (learned.snapshot.split("train"), validation) for i in s.completions]
@@ -117,10 +116,3 @@ def compare(first: Learned, second: Learned) -> dict[str, Duel]:
     if not shared:
         raise InputError(f"{first.folder.name} and {second.folder.name} judge no dimension in common")
     return {d: duel(scored_pairs(sides[0], test, d), scored_pairs(sides[1], test, d)) for d in shared}
-
-
-def write_evaluation(learned: Learned, row: dict[str, Any]) -> Path:
-    """NAME.evaluation.json beside the model."""
-    target = learned.folder.with_name(learned.folder.name + ".evaluation.json")
-    durable.write_json(target, row)
-    return target

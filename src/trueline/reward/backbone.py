@@ -20,6 +20,8 @@ from transformers.utils import logging as transformers_logging
 from trueline.errors import InputError
 from trueline.records import Exchange
 
+LONGER = 1.1
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -58,18 +60,28 @@ class Backbone:
 
     def raw(self, ids: Sequence[list[int]], batch: int) -> np.ndarray:
         """(n, d) float64 head outputs, texts of like length together; dropout off."""
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         found = np.zeros((len(ids), self.model.config.num_labels))
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode():
-            for start in range(0, len(order), batch):
-                rows = order[start : start + batch]
+            for rows in _of_like_length(ids, batch):
                 inputs, mask = padded([ids[i] for i in rows], self.pad_id)
                 inputs, mask = inputs.to(self.model.device), mask.to(self.model.device)
                 found[rows] = head_scores(self.model, mask, input_ids=inputs).double().cpu().numpy()
         self.model.train(was_training)
         return found
+
+
+def _of_like_length(ids: Sequence[list[int]], batch: int) -> Iterator[list[int]]:
+    """Rows to read at once: at most `batch`, the longest at most a tenth longer than the shortest."""
+    rows: list[int] = []
+    for i in sorted(range(len(ids)), key=lambda i: len(ids[i])):
+        if rows and (len(rows) == batch or len(ids[i]) > LONGER * len(ids[rows[0]])):
+            yield rows
+            rows = []
+        rows.append(i)
+    if rows:
+        yield rows
 
 
 def as_text(tokenizer: Any, exchange: Exchange) -> str:

@@ -1,7 +1,8 @@
 """The feature matrix of exchanges, in blocks side by side: x in R(x) = wᵀx + b.
 
 - words, characters: TF-IDF of the answer's words (1 to 2) and character n-grams (2 to 4, good for Chinese);
-- prompt: TF-IDF of the words of the last user turn, and of all that was said before it;
+- prompt: TF-IDF of the words of the last user turn, of the user's turns before it, and of the others' turns; how many
+  turns there are, and whose is the last;
 - style: how the answer is written; relations: what it shares with its prompt;
 - interactions: the outer product of prompt and answer, each reduced by a truncated SVD, which lets a word count for one
   request and against another;
@@ -13,6 +14,7 @@ root of their width, so that a penalty treats a block much like a TF-IDF row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,14 +36,16 @@ from trueline.reward.text import STYLE, style, symbols, words
 from trueline.reward.vocabulary import Vocabulary
 
 RELATION_GAIN = 2.0
+SHAPE = ("turns before", "the last turn is the user's")
 SAMPLE = 30_000
 CHUNK = 8192
 PLAIN: tuple[FeatureBlock, ...] = ("words", "style", "relations", "interactions")
 # The sparse columns of each block: the vocabulary behind them, and what is set before a term to name the column.
+TURNS = ("request", "asked before", "told before")
 SPARSE: dict[FeatureBlock, tuple[tuple[str, str], ...]] = {
     "words": (("answer", ""),),
     "characters": (("characters", "characters: "),),
-    "prompt": (("request", "request: "), ("context", "context: ")),
+    "prompt": (("request", "request: "), ("asked before", "asked before: "), ("told before", "told before: ")),
 }
 EMBEDDINGS = ("embedding of the answer", "embedding of the prompt", "embedding of both")
 _ARRAYS = ("prompt_basis", "answer_basis", "centre", "scale")
@@ -68,8 +72,7 @@ class Reading:
     prompt: np.ndarray
     asked: list[str]
     asked_words: list[list[str]]
-    request: list[str]
-    context: list[str]
+    turns: dict[str, list[str]]
 
     @classmethod
     def of(cls, exchanges: Sequence[Exchange]) -> Reading:
@@ -77,7 +80,7 @@ class Reading:
         prompt = [place.setdefault(e.prompt.messages, len(place)) for e in exchanges]
         said = [e.completion.text for e in exchanges]
         asked = ["\n".join(m.content for m in messages) for messages in place]
-        sides = [_request(messages) for messages in place]
+        sides = [_turns(messages) for messages in place]
         return cls(
             exchanges,
             said,
@@ -85,8 +88,7 @@ class Reading:
             np.array(prompt, dtype=np.int64),
             asked,
             [words(t) for t in asked],
-            [request for request, _ in sides],
-            [context for _, context in sides],
+            {name: [side[name] for side in sides] for name in TURNS},
         )
 
 
@@ -94,7 +96,7 @@ class Reading:
 class Features:
     """Fitted state: everything needed to turn an exchange into a row.
 
-    vocabularies: answer, prompt, characters, request and context, as far as the blocks need them;
+    vocabularies: answer, prompt, characters, and those of TURNS, as far as the blocks need them;
     centre, scale: (c,) of the dense columns; prompt_basis, answer_basis: (v, k) of the two SVDs.
     """
 
@@ -118,7 +120,7 @@ class Features:
         reading = Reading.of(exchanges)
         crossed = "interactions" in blocks and config.relations > 0
         texts = {"answer": reading.said, "prompt": reading.asked, "characters": reading.said}
-        texts |= {"request": reading.request, "context": reading.context}
+        texts |= reading.turns
         needed = [name for block in blocks for name, _ in SPARSE.get(block, ())]
         found = {
             name: Vocabulary.fit(texts[name], config.max_features, unit=_unit(name))
@@ -165,6 +167,9 @@ class Features:
                 cut = [e.completion.finish == "length" for e in reading.exchanges]
                 rows = [style(*row) for row in zip(reading.said, reading.said_words, cut, strict=True)]
                 found[block] = np.array(rows, dtype=np.float64).reshape(n, len(STYLE))
+            elif block == "prompt":
+                shapes = [_shape(e.prompt.messages) for e in reading.exchanges]
+                found[block] = np.array(shapes, dtype=np.float64).reshape(n, len(SHAPE))
             elif block == "relations":
                 sides = reading.asked_words, reading.prompt, reading.said, reading.said_words
                 found[block] = rel.relations_of(*sides, self.topics)
@@ -200,7 +205,7 @@ class Features:
             for term in self.vocabularies[name].terms
         ]
         product = ["prompt × answer"] * (self.prompt_basis.shape[1] * self.answer_basis.shape[1])
-        known = {"style": STYLE, "relations": rel.NAMES, "interactions": product}
+        known = {"style": STYLE, "prompt": SHAPE, "relations": rel.NAMES, "interactions": product}
         dense = [(block, name) for block in self.blocks for name in known.get(block, ())]
         h = (len(self.centre) - len(dense)) // len(EMBEDDINGS)
         encoded = [("embedding", name) for name in EMBEDDINGS for _ in range(h)] if "embedding" in self.blocks else []
@@ -235,11 +240,20 @@ def _unit(name: str) -> Any:
     return "characters" if name == "characters" else "words"
 
 
-def _request(messages: tuple[Message, ...]) -> tuple[str, str]:
-    """The last user turn, and everything before it."""
+def _turns(messages: tuple[Message, ...]) -> dict[str, str]:
+    """A conversation by who spoke: the last user turn, the user's earlier turns, the others' turns."""
     last = max((i for i, m in enumerate(messages) if m.role == "user"), default=len(messages) - 1)
-    rest = "\n".join(m.content for i, m in enumerate(messages) if i != last)
-    return messages[last].content if messages else "", rest
+    rest = [m for i, m in enumerate(messages) if i != last]
+    return {
+        "request": messages[last].content if messages else "",
+        "asked before": "\n".join(m.content for m in rest if m.role == "user"),
+        "told before": "\n".join(m.content for m in rest if m.role != "user"),
+    }
+
+
+def _shape(messages: tuple[Message, ...]) -> list[float]:
+    """One figure for each name in SHAPE."""
+    return [math.log1p(len(messages)), float(bool(messages) and messages[-1].role == "user")]
 
 
 def _counted(vocabularies: dict[str, Vocabulary], reading: Reading) -> dict[str, csr_matrix]:
@@ -253,7 +267,7 @@ def _counted(vocabularies: dict[str, Vocabulary], reading: Reading) -> dict[str,
         elif name == "prompt":
             found[name] = vocabulary.matrix_of([symbols(row) for row in reading.asked_words])
         else:
-            found[name] = csr_matrix(vocabulary.matrix(getattr(reading, name))[reading.prompt])
+            found[name] = csr_matrix(vocabulary.matrix(reading.turns[name])[reading.prompt])
     return found
 
 

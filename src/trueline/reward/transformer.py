@@ -158,13 +158,15 @@ class TransformerReward:
         self, backbone: Backbone, labels: Judgements, tokens: list[list[int]], texts: Sequence[str]
     ) -> Backbone:
         from trueline.reward import backbone as backbones
+        from trueline.reward import shared_prompts
         from trueline.reward import transformer_training as training
 
         settings = self.config.transformer
         backbones.new_heads(backbone.model)
         model = backbones.add_lora(backbone.model, settings.lora_rank) if settings.lora_rank else backbone.model
         share = settings.ratings_share if labels.rated and labels.compared else float(labels.rated)
-        collator = training.Collator(tokens, backbone.pad_id)
+        join = shared_prompts.can_join(model, labels.items, tokens, backbone.pad_id)
+        collator = training.Collator(tokens, backbone.pad_id, join=join)
         with _log_folder(self.logs) as folder:
             arguments = training.settings_of(settings, len(labels.items), folder, self.seed)
             if arguments.warmup_steps < settings.warmup:

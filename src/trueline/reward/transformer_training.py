@@ -22,6 +22,7 @@ from trueline.errors import RunError
 from trueline.reward.backbone import head_scores, padded
 from trueline.reward.judgements import Item
 from trueline.reward.objective import shorten
+from trueline.reward.shared_prompts import joined_inputs, joined_length, joined_scores
 
 CLEAREST = 3
 
@@ -52,20 +53,35 @@ def reward_loss(
 
 
 class Collator:
-    """Items to tensors: all answers of a batch, both sides of every pair among them, in one padded block."""
+    """Items to tensors: all answers of a batch, both sides of every pair among them, in one padded block.
 
-    def __init__(self, tokens: Sequence[list[int]], pad_id: int) -> None:
-        self.tokens, self.pad_id = tokens, pad_id
+    join: the two sides of a pair in one row, their common beginning once; `shared_prompts.can_join` says for whom.
+    """
+
+    def __init__(self, tokens: Sequence[list[int]], pad_id: int, *, join: bool = False) -> None:
+        self.tokens, self.pad_id, self.join = tokens, pad_id, join
+
+    def length(self, item: Item) -> int:
+        """Tokens of the row that an item needs."""
+        return joined_length(item, self.tokens) if self.join else max(len(self.tokens[row]) for row in item.rows)
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         rows = [row for item in items for row in item.rows]
         starts = np.cumsum([0, *(len(item.rows) for item in items)])
         pairs = [(start, start + 1) for start, item in zip(starts, items, strict=False) if len(item.rows) == 2]
         preferences = [item.preference for item in items if len(item.rows) == 2]
-        inputs, mask = padded([self.tokens[row] for row in rows], self.pad_id)
+        if self.join:
+            inputs = joined_inputs(items, self.tokens, self.pad_id)
+        else:
+            inputs = dict(
+                zip(
+                    ("input_ids", "attention_mask"),
+                    padded([self.tokens[row] for row in rows], self.pad_id),
+                    strict=True,
+                )
+            )
         return {
-            "input_ids": inputs,
-            "attention_mask": mask,
+            **inputs,
             "rows": torch.tensor(rows),
             "pairs": torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
             "preferences": torch.tensor(np.array(preferences), dtype=torch.float32).reshape(len(pairs), -1)
@@ -101,13 +117,16 @@ class RewardTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         collator: Any = self.data_collator
         items: Any = self.train_dataset
-        lengths = [max(len(collator.tokens[row]) for row in item.rows) for item in items]
-        buckets = LengthBuckets(lengths, self.args.train_batch_size, self.args.seed)
+        buckets = LengthBuckets([collator.length(item) for item in items], self.args.train_batch_size, self.args.seed)
         return self.accelerator.prepare(DataLoader(items, batch_sampler=buckets, collate_fn=collator))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> torch.Tensor:
         with self.accelerator.autocast():
-            scores = head_scores(model, inputs["attention_mask"], input_ids=inputs["input_ids"])
+            scores = (
+                joined_scores(model, inputs)
+                if "ends" in inputs
+                else head_scores(model, inputs["attention_mask"], input_ids=inputs["input_ids"])
+            )
         loss = reward_loss(
             scores,
             inputs["pairs"],
@@ -120,7 +139,7 @@ class RewardTrainer(Trainer):
             worst = int((~scores.isfinite().all(1)).int().argmax())
             text = shorten(self.texts[int(inputs["rows"][worst])])
             raise RunError(
-                f"the loss is {float(loss)} at step {self.state.global_step + 1}, for answers such as {text!r}; "
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, for answers such as {text!r}; "
                 "lower reward.transformer.learning_rate"
             )
         return loss
@@ -142,7 +161,6 @@ def settings_of(settings: TransformerConfig, n: int, folder: Path, seed: int) ->
         save_strategy="no",
         report_to="none",
         bf16=cuda and torch.cuda.is_bf16_supported(),
-        gradient_checkpointing=False,
         remove_unused_columns=False,
         dataloader_pin_memory=cuda,
         disable_tqdm=True,

@@ -28,15 +28,16 @@ LEAKS_SHOWN = 5
 
 def evaluate(project: ProjectOption = Path(), name: NameOption = "reward", as_json: JsonOption = False) -> None:
     """Measure a reward model on the labels it was not shown, with 95% intervals, and look for leaks in the split."""
-    from trueline.loop import reward_checks
+    from trueline.loop import reward_checks, reward_report
     from trueline.loop.project import Project
 
     opened = Project.open(project)
     learned = reward_checks.Learned.open(opened, name)
     found = reward_checks.evaluate(learned, opened.config.evaluate.bootstrap)
-    result: dict[str, Any] = asdict(found)
-    written = reward_checks.write_evaluation(learned, result)
-    finish(result, f"{_told(found)}\nall figures: {written}", as_json=as_json)
+    page = reward_report.write_reports(learned, found, opened.folder)
+    card = learned.folder.with_name(f"{name}.card.md")
+    result: dict[str, Any] = {**asdict(found), "page": str(page), "card": str(card)}
+    finish(result, f"{_told(found)}\n\npage: {page}\nmodel card: {card}", as_json=as_json)
 
 
 def _told(found: Evaluation) -> str:
