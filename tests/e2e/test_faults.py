@@ -1,5 +1,6 @@
 """Bad input and faults: one line that names what, where and what to do; the right exit code; nothing lost."""
 
+import hashlib
 import json
 import resource
 import shutil
@@ -28,7 +29,7 @@ def with_model(project, small_config, model):
 
 
 def test_a_wrong_setting_is_named_with_its_line_and_the_nearest_name(project):
-    text = (project / "trueline.toml").read_text().replace("learning_rate", "learning_rat")
+    text = (project / "trueline.toml").read_text().replace("learning_rate = 0.0004", "learning_rat = 0.0004")
     (project / "trueline.toml").write_text(text)
     line = next(i for i, row in enumerate(text.splitlines(), 1) if row.startswith("learning_rat "))
     refused(trueline("loop", "-p", project), 2, f"line {line}", "align.learning_rat", "'learning_rate'")
@@ -157,4 +158,7 @@ def test_a_reward_that_is_no_number_stops_with_the_text_named(ready):
     arrays = {k: v.copy() for k, v in load_file(path).items()}
     arrays["coef"][:] = float("nan")
     save_file(arrays, path)
+    head = json.loads((path.parent / "model.json").read_text())
+    head["parts"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (path.parent / "model.json").write_text(json.dumps(head))
     refused(trueline("align", "-p", ready, "--name", "nan"), 1, "not a number", "the reward of '")
