@@ -119,7 +119,10 @@ def _serve(actor: Actor, reference: Policy, number: int, pipes: Sequence[Any], g
             result = work(actor, reference, *part)
         except Exception as error:
             result = error if isinstance(error, TruelineError) else RunError(f"{type(error).__name__}: {error}")
-        pipe.send(result)
+        try:
+            pipe.send(result)
+        except OSError:  # the trainer was stopped meanwhile
+            return
 
 
 def _receive(pipe: Any) -> Any:
