@@ -8,7 +8,20 @@ from collections.abc import Callable
 
 import typer
 
-from trueline.cli import align, collect, evaluate, import_, init, loop, pretrain, quickstart, report, resume, rewards
+from trueline.cli import (
+    align,
+    audit,
+    collect,
+    evaluate,
+    import_,
+    init,
+    loop,
+    pretrain,
+    quickstart,
+    report,
+    resume,
+    rewards,
+)
 from trueline.errors import TruelineError
 
 INTERRUPTED = 130
@@ -26,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_.import_,
     "pretrain": pretrain.pretrain,
     "collect": collect.collect,
+    "audit": audit.audit,
     "align": align.align,
     "evaluate": evaluate.evaluate,
     "loop": loop.loop,
