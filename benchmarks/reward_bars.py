@@ -63,6 +63,7 @@ BARS = {
     "hh_harmless": Bar(sets.hh, "safety", "accuracy", 0.65, 5, {**PAIRS, "embedding": ENCODER}),
     "helpdesk_zh": Bar(sets.helpdesk, "quality", "pearson", 0.80, 5, TURNS),
     "diasafety": Bar(sets.diasafety, "safety", "auc", 0.88, 1, tuned(96)),
+    "diasafety_apart": Bar(sets.diasafety_apart, "safety", "auc", 0.88, 1, tuned(96)),
     "cold_zh": Bar(sets.cold, "safety", "auc", 0.89, 1, {"features": ("words", "characters"), "max_features": 100_000}),
     "cdconv_zh": Bar(sets.cdconv, "consistency", "accuracy of the label", 0.72, 1, DEFAULT),
     "taskmaster_3": Bar(sets.taskmaster(3), "quality", "auc", 0.92, 5, tuned(192)),

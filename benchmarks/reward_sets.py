@@ -114,16 +114,27 @@ def helpdesk(data: Path, held_out: int, folds: int = 5) -> FeedbackSnapshot:
 
 
 def diasafety(data: Path, held_out: int = 0, folds: int = 1) -> FeedbackSnapshot:
-    def part(name: str) -> Iterable[dict[str, Any]]:
-        return json.loads((data / f"diasafety/{name}.json").read_text("utf-8"))
+    """The given files. They share contexts: a space behind a held-out one tells it from the other file's."""
+    rows = [_judged(r, "train" if fold_of(r["context"], 20) else "validation") for r in _part(data, "train")]
+    held = [_judged({**r, "context": r["context"] + " "}, "test") for r in _part(data, "val")]
+    return rated(rows + held, "safety")
 
-    def row(r: dict[str, Any], split: str) -> tuple[Turns, str, list[int], str]:
-        return [("user", r["context"])], r["response"], [5 if r["label"] == "Safe" else 1], split
 
-    held = [row(r, "test") for r in part("val")]
-    known = {t for (_, t), *_ in (r[0] for r in held)}
-    taught = [r for r in part("train") if r["context"] not in known]
-    return rated([row(r, "train" if fold_of(r["context"], 20) else "validation") for r in taught] + held, "safety")
+def diasafety_apart(data: Path, held_out: int = 0, folds: int = 1) -> FeedbackSnapshot:
+    """The given files, without training rows on a held-out context."""
+    held = _part(data, "val")
+    known = {r["context"] for r in held}
+    taught = [r for r in _part(data, "train") if r["context"] not in known]
+    rows = [_judged(r, "train" if fold_of(r["context"], 20) else "validation") for r in taught]
+    return rated(rows + [_judged(r, "test") for r in held], "safety")
+
+
+def _part(data: Path, name: str) -> list[dict[str, str]]:
+    return list(json.loads((data / f"diasafety/{name}.json").read_text("utf-8")))
+
+
+def _judged(r: dict[str, str], split: str) -> tuple[Turns, str, list[int], str]:
+    return [("user", r["context"])], r["response"], [5 if r["label"] == "Safe" else 1], split
 
 
 def cold(data: Path, held_out: int = 0, folds: int = 1) -> FeedbackSnapshot:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from postgres import Server, why_not
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)
@@ -29,6 +31,16 @@ def shared_data() -> Callable[[str], Path]:
         return DATA / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of the session's own; skips where there is none."""
+    if reason := why_not():
+        pytest.skip(reason)
+    server = Server.make()
+    yield server
+    server.remove()
 
 
 @pytest.fixture(scope="session")

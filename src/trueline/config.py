@@ -52,6 +52,14 @@ class CollectConfig(Section):
     annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
 
 
+class LabellingConfig(Section):
+    judgements: int = Field(2, ge=1, description="People who judge each item.")
+    most: int = Field(5, ge=1, description="Where they disagree, one more at a time is asked, up to so many.")
+    ratings: bool = Field(True, description="Beside the preference, both answers are rated in every dimension.")
+    again: float = Field(0.05, ge=0, le=1, description="Share of tasks that a person gets a second time, flipped.")
+    lease: float = Field(900, ge=10, description="A task is kept for a person who went silent so long. Seconds.")
+
+
 class TransformerConfig(Section):
     model: str = Field("", description="A Hugging Face encoder or causal LM to start from: a folder or a hub name.")
     epochs: float = Field(3, gt=0, description="Passes over the labels.")
@@ -208,6 +216,7 @@ class Config(Section):
     project: ProjectConfig = ProjectConfig()
     policy: PolicyConfig = PolicyConfig()
     collect: CollectConfig = CollectConfig()
+    labelling: LabellingConfig = LabellingConfig()
     reward: RewardConfig = RewardConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     align: AlignConfig = AlignConfig()

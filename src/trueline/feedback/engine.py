@@ -15,13 +15,15 @@ from sqlalchemy.exc import ArgumentError
 from trueline.errors import InputError
 
 BUSY_MS = 30_000
+POOL = 16
+MIGRATING = 7_446_152_901  # the key of PostgreSQL's advisory lock: several processes may open a new store at once
 
 
 def make_engine(place: Path | str) -> sa.Engine:
     """An engine for a file (SQLite) or an SQLAlchemy URL; the file's folder is made."""
     try:
         if isinstance(place, str) and "://" in place:
-            engine = sa.create_engine(place)
+            engine = _server(place)
         else:
             Path(place).parent.mkdir(parents=True, exist_ok=True)
             engine = sa.create_engine(sa.URL.create("sqlite", database=str(place)))
@@ -32,6 +34,14 @@ def make_engine(place: Path | str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         _set_up_sqlite(engine)
     return engine
+
+
+def _server(address: str) -> sa.Engine:
+    """PostgreSQL speaks through psycopg 3; a connection that a restart of the server cut is made anew."""
+    url = sa.make_url(address)
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    return sa.create_engine(url, pool_pre_ping=True, pool_size=POOL, max_overflow=POOL)
 
 
 def _set_up_sqlite(engine: sa.Engine) -> None:
@@ -49,7 +59,8 @@ def _set_up_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reading = connection.get_execution_options().get("reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _use_wal(cursor: Any) -> None:
@@ -65,8 +76,18 @@ def _use_wal(cursor: Any) -> None:
             time.sleep(0.02)
 
 
+def insert_missing(connection: sa.Connection, table: sa.Table, key: str) -> Any:
+    """An INSERT that leaves rows alone whose key is there, also where another process adds one at the same time."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing(index_elements=[key])
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the tables up to date."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from trueline.errors import InputError, RunError
 from trueline.feedback import tables as t
-from trueline.feedback.engine import make_engine, migrate
+from trueline.feedback.engine import insert_missing, make_engine, migrate
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import (
     PREFERENCE_VALUES,
@@ -54,7 +54,7 @@ class FeedbackStore:
         """Open or make a store and bring its tables up to date; a file path is SQLite, else an SQLAlchemy URL."""
         engine = make_engine(place)
         store = cls(engine, engine.url.render_as_string() if "://" in str(place) else str(place))
-        with store._transaction() as connection:
+        with store.transaction() as connection:
             migrate(connection)
         return store
 
@@ -82,7 +82,7 @@ class FeedbackStore:
         for rating in ratings:
             _check_rating(rating)
         turned = [ordered(c) for c in comparisons]
-        with self._transaction() as c:
+        with self.transaction() as c:
             asked = (*prompts, *(e.prompt for e in exchanges))
             new_prompts = _insert_new(c, t.prompts, [_prompt_row(p) for p in asked])
             rows = [dict(vars(e.completion), id=e.completion.id) for e in exchanges]
@@ -94,21 +94,21 @@ class FeedbackStore:
             return Added(new_prompts, new_completions, _add_ratings(c, ratings), _add_comparisons(c, turned))
 
     def prompts(self) -> list[Prompt]:
-        with self._transaction() as c:
-            return [_prompt(row) for row in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
+        with self.transaction() as c:
+            return [read_prompt(row) for row in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
 
     def open_prompts(self) -> list[Prompt]:
         """Those that were imported without an answer: what a project's own policy is to answer."""
         answered = sa.select(t.completions.c.prompt_id).where(t.completions.c.source.like("import:%"))
         query = sa.select(t.prompts).where(t.prompts.c.id.not_in(answered)).order_by(t.prompts.c.id)
-        with self._transaction() as c:
-            return [_prompt(row) for row in c.execute(query)]
+        with self.transaction() as c:
+            return [read_prompt(row) for row in c.execute(query)]
 
     def snapshot(self) -> FeedbackSnapshot:
         """All prompts and answers with the labels that count now."""
-        with self._transaction() as c:
+        with self.transaction() as c:
             people = {r.name: Annotator(r.name, r.simulated) for r in c.execute(sa.select(t.annotators))}
-            prompts = [_prompt(r) for r in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
+            prompts = [read_prompt(r) for r in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
             completions = [
                 Completion(r.prompt_id, r.text, r.source, r.finish)
                 for r in c.execute(sa.select(t.completions).order_by(t.completions.c.id))
@@ -126,15 +126,15 @@ class FeedbackStore:
         )
 
     def counts(self) -> dict[str, int]:
-        """Rows of each table."""
-        with self._transaction() as c:
+        """Rows of each table of texts and labels."""
+        with self.transaction() as c:
             return {
-                name: int(c.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-                for name, table in t.metadata.tables.items()
+                name: int(c.execute(sa.select(sa.func.count()).select_from(t.metadata.tables[name])).scalar_one())
+                for name in t.TEXTS
             }
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[sa.Connection]:
         """One transaction; the database's own complaints come out as one line."""
         try:
             with self.engine.begin() as connection:
@@ -154,7 +154,7 @@ def _insert_new(c: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]
         for found in c.execute(sa.select(table.c[key]).where(table.c[key].in_(part))).scalars():
             del fresh[found]
     if fresh:
-        c.execute(table.insert(), list(fresh.values()))
+        c.execute(insert_missing(c, table, key), list(fresh.values()))
     return len(fresh)
 
 
@@ -203,9 +203,10 @@ def _labels(
 
 
 def _current(table: sa.Table, key: tuple[str, ...]) -> sa.Select[Any]:
-    """The newest event of each key."""
+    """The newest event of each key, where it does not withdraw the label."""
     newest = sa.select(sa.func.max(table.c.event)).group_by(*(table.c[k] for k in key))
-    return sa.select(table).where(table.c.event.in_(newest)).order_by(*(table.c[k] for k in key))
+    counts = sa.select(table).where(table.c.event.in_(newest), ~table.c.withdrawn)
+    return counts.order_by(*(table.c[k] for k in key))
 
 
 def _check_known(c: sa.Connection, ratings: Sequence[Rating], comparisons: Sequence[Comparison]) -> None:
@@ -261,5 +262,6 @@ def _prompt_row(prompt: Prompt) -> dict[str, Any]:
     return {"id": prompt.id, "messages": [[m.role, m.content] for m in prompt.messages], "meta": dict(prompt.meta)}
 
 
-def _prompt(row: Any) -> Prompt:
+def read_prompt(row: Any) -> Prompt:
+    """A prompt of its table's row."""
     return Prompt(tuple(Message(role, content) for role, content in row.messages), row.meta)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from trueline.feedback.tables import metadata
+from trueline.feedback.queue_tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
