@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
-
 from postgres import Server, why_not
+
+from trueline.feedback.store import FeedbackStore
+from trueline.records import Exchange, Prompt
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -70,3 +72,30 @@ def tiny(tiny_folder: Path):
     from trueline.policy.load import load_policy
 
     return load_policy(tiny_folder, device="cpu")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path):
+    """Where a fresh store goes: a file, or a database's URL."""
+    if request.param == "sqlite":
+        return tmp_path / "feedback.db"
+    return request.getfixturevalue("postgres").address()
+
+
+@pytest.fixture
+def store(place):
+    with FeedbackStore.open(place) as opened:
+        yield opened
+
+
+@pytest.fixture
+def exchanges():
+    """Three prompts with two answers each."""
+    return [Exchange.of(Prompt.from_user(f"question {i}"), f"answer {j}") for i in range(3) for j in range(2)]
+
+
+@pytest.fixture
+def file_store(tmp_path):
+    """For what only SQLite has."""
+    with FeedbackStore.open(tmp_path / "feedback.db") as opened:
+        yield opened

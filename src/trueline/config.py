@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -28,6 +29,9 @@ class ProjectConfig(Section):
     scenario: str = Field("customer_service", description='Where prompts come from; "" when you import your own.')
     seed: int = Field(0, ge=0, description="Every random choice is keyed by this number.")
     dimensions: tuple[str, ...] = Field(DIMENSIONS, min_length=1, description="What people judge.")
+    store: str = Field(
+        "", description='Where labels are kept: "" for a file in the project, or the URL of a PostgreSQL database.'
+    )
 
     @field_validator("dimensions")
     @classmethod
@@ -231,6 +235,11 @@ class Config(Section):
         if unweighed := [d for d in self.project.dimensions if d not in self.objective.weights]:
             raise ValueError(f"objective.weights does not say what {unweighed} counts; add it, 0 to leave it out")
         return self
+
+
+def store_place(folder: Path, config: Config) -> Path | str:
+    """Where a project's feedback is: $TRUELINE_STORE, which keeps a password out of files, the setting, or a file."""
+    return os.environ.get("TRUELINE_STORE") or config.project.store or folder / "feedback.sqlite"
 
 
 def load(path: Path) -> Config:

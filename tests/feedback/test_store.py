@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from trueline.errors import InputError, RunError, TruelineError
-from trueline.feedback import queue_tables, tables
+from trueline.feedback import account_tables, queue_tables, tables  # noqa: F401 (their tables belong to the metadata)
 from trueline.feedback.store import Added, FeedbackStore
 from trueline.records import Annotator, Comparison, Completion, Exchange, Message, Prompt, Rating
 
@@ -146,7 +146,7 @@ def test_sqlite_is_set_up_to_keep_acknowledged_labels(file_store):
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-def differences(engine, metadata=queue_tables.metadata):
+def differences(engine, metadata=tables.metadata):
     with engine.connect() as c:
         context = MigrationContext.configure(c, opts={"compare_type": True, "compare_server_default": True})
         return compare_metadata(context, metadata)

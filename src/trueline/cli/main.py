@@ -21,6 +21,7 @@ from trueline.cli import (
     report,
     resume,
     rewards,
+    serve,
 )
 from trueline.errors import TruelineError
 
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "loop": loop.loop,
     "resume": resume.resume,
     "report": report.report,
+    "serve": serve.serve,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)

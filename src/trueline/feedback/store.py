@@ -134,11 +134,21 @@ class FeedbackStore:
             }
 
     @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A look that waits for no writer: in SQLite it takes no write lock."""
+        with self._named_errors(), self.engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One transaction; the database's own complaints come out as one line."""
+        with self._named_errors(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
         try:
-            with self.engine.begin() as connection:
-                yield connection
+            yield
         except OperationalError as error:
             raise RunError(f"{self.place}: {error.orig}; nothing was changed, mend this and try again") from error
         except DatabaseError as error:

@@ -33,8 +33,9 @@ class Project:
         return cls(folder, config)
 
     @property
-    def store_path(self) -> Path:
-        return self.folder / "feedback.sqlite"
+    def store_path(self) -> Path | str:
+        """A file, or a database's URL."""
+        return settings.store_place(self.folder, self.config)
 
     @property
     def scenario(self) -> Scenario | None:
@@ -53,9 +54,9 @@ class Project:
         local = self.folder / model
         return str(local if local.is_dir() else model)
 
-    def prompts(self, n: int, split: Split, seed: int) -> list[Prompt]:
+    def prompts(self, n: int, split: Split, seed: int, *, may_lack: bool = False) -> list[Prompt]:
         """n prompts of a split (all of them where there are fewer): the scenario's; else those imported without an
-        answer; else all, those that came with labelled answers too.
+        answer; else all, those that came with labelled answers too. InputError where there are none, unless it may lack.
         """
         if self.scenario is not None:
             return self.scenario.prompts(n, split, seed)
@@ -64,10 +65,18 @@ class Project:
 
         with FeedbackStore.open(self.store_path) as store:
             found = sorted(in_split(store.open_prompts() or store.prompts(), split), key=lambda p: p.id)
-        if not found:
+        if not found and not may_lack:
             raise InputError(f"{self.store_path}: no prompts in the {split} split; import some with `trueline import`")
         order = generator("prompts", split, seed).permutation(len(found))
         return [found[i] for i in order[:n]]
+
+    def prompts_to_ask(self, n: int, round_: int) -> list[Prompt]:
+        """n of the train split, and a quarter as many of the test split, by which what is learned will be measured; of
+        one's own prompts as many as there are, and some of the train split at least.
+        """
+        seed = self.config.project.seed * 1000 + round_
+        asked = self.prompts(n, "train", seed)
+        return asked + self.prompts(max(1, n // 4), "test", seed + 500, may_lack=True)
 
     def run_folder(self, name: str) -> Path:
         """The folder of a run; it stays inside the project."""

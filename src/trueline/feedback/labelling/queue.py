@@ -37,7 +37,7 @@ class Queue:
         """The task that this person holds, else the next one for them; None where nothing is left for them."""
         now = self.clock()
         with self.store.transaction() as c:
-            _ensure_person(c, annotator)
+            ensure_person(c, annotator)
             held = c.execute(
                 sa.select(q.assignments)
                 .where(q.assignments.c.annotator == annotator, q.assignments.c.state == "leased")
@@ -46,16 +46,16 @@ class Queue:
             ).first()
             if held is not None and held.leased_until >= now:
                 _set(c, held.id, leased_until=now + self.config.lease)
-                return _task(c, held.id)
+                return read_task(c, held.id)
             self._expire(c, now)
             found = self._again(c, annotator, now) or self._next(c, annotator, now)
-            return None if found is None else _task(c, found)
+            return None if found is None else read_task(c, found)
 
     def task(self, assignment: int, annotator: str) -> Task:
         """A task of this person's, whatever became of it."""
         with self.store.transaction() as c:
             yours(c, assignment, annotator)
-            return _task(c, assignment)
+            return read_task(c, assignment)
 
     def renew(self, assignment: int, annotator: str) -> float:
         """Until when it is theirs now. Refused (409) where it has run out and others took the place."""
@@ -203,7 +203,8 @@ def _last(c: sa.Connection, annotator: str, n: int) -> set[int]:
     return set(c.execute(mine.order_by(q.assignments.c.id.desc()).limit(n)).scalars())
 
 
-def _ensure_person(c: sa.Connection, annotator: str) -> None:
+def ensure_person(c: sa.Connection, annotator: str) -> None:
+    """Make the annotator where there is none. Refused (409): the name is a simulated annotator's."""
     found = c.execute(sa.select(t.annotators.c.simulated).where(t.annotators.c.name == annotator)).scalar()
     if found:
         raise Refused(409, f"annotator {annotator!r} is simulated in this store; label under another name")
@@ -211,7 +212,8 @@ def _ensure_person(c: sa.Connection, annotator: str) -> None:
         c.execute(insert_missing(c, t.annotators, "name").values(name=annotator, simulated=False))
 
 
-def _task(c: sa.Connection, assignment: int) -> Task:
+def read_task(c: sa.Connection, assignment: int) -> Task:
+    """An assignment as its person sees it."""
     row = c.execute(
         sa.select(q.assignments, q.items.c.a_id, q.items.c.b_id, q.items.c.prompt_id, q.items.c.blurred)
         .join(q.items, q.items.c.id == q.assignments.c.item_id)

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from trueline.feedback.queue_tables import metadata
+from trueline.feedback import account_tables, queue_tables  # noqa: F401 (their tables belong to the metadata)
+from trueline.feedback.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

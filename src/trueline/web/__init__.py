@@ -1,0 +1,1 @@
+"""The pages: label, review, quality, data, people. Never imports torch."""

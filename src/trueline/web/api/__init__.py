@@ -1,0 +1,1 @@
+"""The REST API, a file a subject; its description is at /api/docs."""
