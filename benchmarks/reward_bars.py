@@ -66,8 +66,8 @@ BARS = {
     "diasafety_apart": Bar(sets.diasafety_apart, "safety", "auc", 0.88, 1, tuned(96)),
     "cold_zh": Bar(sets.cold, "safety", "auc", 0.89, 1, {"features": ("words", "characters"), "max_features": 100_000}),
     "cdconv_zh": Bar(sets.cdconv, "consistency", "accuracy of the label", 0.72, 1, DEFAULT),
-    "taskmaster_3": Bar(sets.taskmaster(3), "quality", "auc", 0.92, 5, tuned(192)),
-    "taskmaster_4": Bar(sets.taskmaster(4), "quality", "auc", 0.87, 5, tuned(192)),
+    "taskmaster_3": Bar(sets.taskmaster(3), "quality", "auc", 0.92, 5, {"embedding": ENCODER}),
+    "taskmaster_4": Bar(sets.taskmaster(4), "quality", "auc", 0.87, 5, {"embedding": ENCODER}),
 }
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 PENDING = ".pending-"
 
@@ -54,13 +54,13 @@ def write_folder(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def write_file(target: Path, data: bytes) -> Path:
-    """Replace a file's content at once."""
+def fill_file(target: Path, fill: Callable[[BinaryIO], object]) -> Path:
+    """Let `fill` write a file beside `target`, then replace `target` at once; where it fails, `target` stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     pending = target.with_name(PENDING + target.name)
     try:
         with open(pending, "wb") as handle:
-            handle.write(data)
+            fill(handle)
             handle.flush()
             os.fsync(handle.fileno())
         os.rename(pending, target)
@@ -69,6 +69,11 @@ def write_file(target: Path, data: bytes) -> Path:
         raise
     _fsync(target.parent)
     return target
+
+
+def write_file(target: Path, data: bytes) -> Path:
+    """Replace a file's content at once."""
+    return fill_file(target, lambda handle: handle.write(data))
 
 
 def write_json(target: Path, value: Any) -> Path:

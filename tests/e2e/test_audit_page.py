@@ -88,18 +88,6 @@ def test_the_command_prints_its_findings_and_writes_the_page(own_project, tmp_pa
     assert any(f["id"] == "time/imported" for f in kept["findings"])
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
 @pytest.mark.slow
 def test_the_page_in_a_browser(browser, tmp_path):
     page = browser.new_page(viewport={"width": 1200, "height": 900})

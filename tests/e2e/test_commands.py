@@ -22,10 +22,14 @@ def test_the_stages_one_by_one_on_the_scenario(project):
     collected = trueline("collect", "-p", project, "--json")
     assert collected.code == 0, collected.err
     assert collected.json["simulated"] is True and collected.json["ratings"] > 0
+    assert (collected.json["prompts"], collected.json["held_out"]) == (30, 6)
     assert trueline("collect", "-p", project, "--json").json["store"] == collected.json["store"]
     fitted = trueline("reward", "-p", project, "--json")
     assert fitted.code == 0, fitted.err
     assert set(fitted.json["dimensions"]) == {"quality", "safety", "consistency"}
+    measured = trueline("reward", "evaluate", "-p", project, "--json")
+    assert measured.code == 0, measured.err
+    assert measured.json["held_out"] > 0 and all(f["n_rated"] for f in measured.json["figures"].values())
     trained = trueline("align", "-p", project, "--name", "a", "--json")
     assert trained.code == 0, trained.err
     again = trueline("align", "-p", project, "--name", "a")
@@ -52,6 +56,8 @@ def test_a_loop_on_the_scenario(project):
     assert [row["round"] for row in report["curves"]] == [1, 1, 1, 2, 2, 2]
     for number in (1, 2):
         assert (run / f"round-0{number}" / "align" / "policy" / "model.safetensors").exists()
+        for name in ("reward", "judge"):
+            assert "(simulated)" in (run / f"round-0{number}" / f"{name}.card.md").read_text("utf-8")
     assert done.out.rstrip().splitlines()[-1] == f"report: {run / 'report' / 'report.html'}"
     resumed = trueline("resume", run)
     assert resumed.code == 0 and resumed.out.rstrip().endswith("report.html")

@@ -19,7 +19,7 @@ from serving import Serving
 from trueline.config import Config, ProjectConfig, render
 from trueline.feedback import queue_tables as q
 from trueline.feedback.accounts.accounts import Accounts
-from trueline.feedback.labelling.items import add_items, unqueued
+from trueline.feedback.labelling.items import add_items, unjudged
 from trueline.feedback.store import FeedbackStore
 from trueline.records import Exchange, Prompt
 
@@ -38,7 +38,7 @@ def load(place, tmp_path):
     with FeedbackStore.open(place) as store:
         texts = [Exchange.of(Prompt.from_user(f"question {i}"), f"answer {j}") for i in range(ITEMS) for j in range(2)]
         store.add(texts)
-        add_items(store, unqueued(store, pairs=True), OVERLAP)
+        add_items(store, unjudged(store), OVERLAP)
         accounts = Accounts(store)
         for i in range(PEOPLE):
             accounts.ensure(f"person {i}", "annotator")
@@ -61,7 +61,7 @@ def wait(people):
 
 
 def check(place, folder):
-    """Of every item, exactly as many judgements as it wanted, by different people; all that was acknowledged is there."""
+    """Every item has the judgements that it wanted, by different people; all that was acknowledged is there."""
     acknowledged = [json.loads(line) for log in folder.glob("*.log") for line in log.read_text().splitlines()]
     with FeedbackStore.open(place) as store:
         with store.engine.connect() as c:

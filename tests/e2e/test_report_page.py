@@ -21,18 +21,6 @@ def sample_report():
     return module.a_report()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
 @pytest.mark.slow
 def test_the_report_in_a_browser(browser, tmp_path):
     page = browser.new_page(viewport={"width": 1200, "height": 900})

@@ -108,18 +108,6 @@ def test_agreement_counts_pairs_of_people():
     assert agreement(snapshot, "safety") == (None, None)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
 @pytest.mark.slow
 def test_the_page_in_a_browser(browser, tmp_path):
     page = browser.new_page(viewport={"width": 1200, "height": 900})

@@ -282,3 +282,192 @@ def test_a_file_that_is_no_array(tmp_path, data):
     with pytest.raises(InputError) as caught:
         read(tmp_path / "x", "pku_saferlhf")
     assert "\n" not in str(caught.value)
+
+
+STEER = {"prompt": "hi", "response": "hello", "helpfulness": 3, "correctness": 4, "coherence": 2, "complexity": 1}
+ULTRA = {
+    "instruction": "hi",
+    "completions": [
+        {"response": "hello", "annotations": {"helpfulness": {"Rating": "4"}, "honesty": {"Rating": "N/A"}}},
+        {"response": "go away", "annotations": {"helpfulness": {"Rating": "1"}, "honesty": [{"Rating": "5"}]}},
+    ],
+}
+ARGILLA = {"fields": {"prompt": "hi", "response-1": "hello", "response-2": "go away"}}
+STUDIO = {"data": {"prompt": "hi", "answer1": "hello", "answer2": "go away"}}
+
+
+def studio(*results, by=1, **more):
+    return {**STUDIO, "annotations": [{"completed_by": by, "result": list(results), **more}]}
+
+
+def result(name, value, to="answer1,answer2"):
+    return {"from_name": name, "to_name": to, "type": "x", "value": value}
+
+
+def test_helpsteer_marks_stand_for_named_dimensions(tmp_path):
+    path = jsonl(tmp_path / "x", STEER)
+    assert {r.dimension: r.value for r in one(read(path, "helpsteer")).ratings} == {"quality": 4, "consistency": 3}
+    own = one(read(path, "helpsteer", ("quality", "helpfulness", "complexity"))).ratings
+    assert {r.dimension: r.value for r in own} == {"helpfulness": 4, "complexity": 2}
+    assert "the project's are taste" in why(read(path, "helpsteer", ("taste",)))
+
+
+def test_helpsteer_dialogues_and_preferences(tmp_path):
+    text = "hi\n<extra_id_1>Assistant\nhello\n<extra_id_1>User\nmore"
+    row = {"prompt": text, "response_1": "a", "response_2": "b", "preference_strength": -3}
+    item = one(read(jsonl(tmp_path / "x", row), "helpsteer"))
+    turns = (Message("user", "hi"), Message("assistant", "hello"), Message("user", "more"))
+    assert item.exchanges[0].prompt == Prompt(turns)
+    assert (item.comparisons[0].preference, item.comparisons[0].dimension) == (-3, "quality")
+
+
+def test_ultrafeedback_is_a_models_judgement(tmp_path):
+    item = one(read(jsonl(tmp_path / "x", ULTRA), "ultrafeedback", ("quality", "honesty")))
+    texts = {e.completion.id: e.completion.text for e in item.exchanges}
+    marks = {(texts[r.completion_id], r.dimension): r.value for r in item.ratings}
+    assert marks == {("hello", "quality"): 4, ("hello", "honesty"): None, ("go away", "quality"): 1,
+                     ("go away", "honesty"): 5}  # fmt: skip
+    assert all(r.annotator.simulated for r in item.ratings)
+
+
+def test_ultrafeedback_binarised_in_its_forms(tmp_path):
+    turns = [{"role": "user", "content": "hi"}]
+    rows = [
+        {"prompt": "hi", "chosen": [*turns, {"role": "assistant", "content": "a"}],
+         "rejected": [*turns, {"role": "assistant", "content": "b"}]},
+        {"instruction": "hi", "chosen_response": "a", "rejected_response": "b"},
+        {"chosen": [*turns, {"role": "assistant", "content": "a"}],
+         "rejected": [*turns, {"role": "assistant", "content": "b"}]},
+    ]  # fmt: skip
+    for path in (jsonl(tmp_path / "x", *rows), array(tmp_path / "y", *rows)):
+        first, *others = read(path, "ultrafeedback")
+        assert first.exchanges[0].completion.text == "a" and first.comparisons[0].preference == -2
+        assert all((o.exchanges, o.comparisons) == (first.exchanges, first.comparisons) for o in others)
+
+
+def test_argilla_of_both_versions(tmp_path):
+    old = ARGILLA | {
+        "responses": [
+            {"user_id": "u1", "status": "submitted", "values": {
+                "preference": {"value": "response-2"}, "quality_response1": {"value": 2}, "why": {"value": "rude"}}},
+            {"user_id": "u2", "status": "draft", "values": {"preference": {"value": "response-1"}}},
+        ]
+    }  # fmt: skip
+    ranks = [{"value": "response-1", "rank": 2}, {"value": "response-2", "rank": 1}]
+    new = ARGILLA | {
+        "responses": {
+            "preference": [{"value": ranks, "user_id": "u1"}],
+            "quality_response1": [{"value": 2, "user_id": "u1"}],
+        }
+    }
+    a, b = read(array(tmp_path / "x", old, new), "argilla")
+    assert (a.exchanges, set(a.ratings), a.comparisons) == (b.exchanges, set(b.ratings), b.comparisons)
+    [comparison], [rating] = a.comparisons, a.ratings
+    assert (comparison.preference, comparison.dimension) == (2, "overall")
+    assert (rating.value, rating.completion_id, rating.annotator) == (2, comparison.a_id, Annotator("argilla u1"))
+
+
+def test_argilla_single_answers_are_rated(tmp_path):
+    row = {"fields": {"Instruction": "hi", "Response": "hello"}, "responses": {"safety": [{"value": 5}]}}
+    [rating] = one(read(jsonl(tmp_path / "x", row), "argilla")).ratings
+    assert (rating.dimension, rating.value) == ("safety", 5)
+
+
+def test_label_studio_results(tmp_path):
+    row = studio(
+        result("comparison", {"selected": "right"}),
+        result("quality", {"rating": 4}, "answer2"),
+        result("safety_answer1", {"choices": ["2"]}, "dialogue"),
+        result("topic", {"choices": ["travel"]}, "dialogue"),
+        by={"email": "ann@example.com"},
+    )
+    item = one(read(array(tmp_path / "x", row), "label_studio"))
+    a, b = (e.completion.id for e in item.exchanges)
+    assert [(r.completion_id, r.dimension, r.value) for r in item.ratings] == [(b, "quality", 4), (a, "safety", 2)]
+    [comparison] = item.comparisons
+    assert (comparison.preference, comparison.annotator) == (2, Annotator("label studio ann@example.com"))
+    tie = one(read(array(tmp_path / "y", studio(result("quality", {"choices": ["tie"]}))), "label_studio"))
+    assert [(c.preference, c.dimension) for c in tie.comparisons] == [(0, "quality")]
+    left_out = studio(result("comparison", {"selected": "right"}), was_cancelled=True)
+    assert one(read(array(tmp_path / "z", left_out), "label_studio")).comparisons == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "says"),
+    [
+        ("helpsteer", STEER | {"helpfulness": 5}, "helpfulness is 5, must be 0 to 4"),
+        ("helpsteer", STEER | {"response": None}, "has no response"),
+        ("ultrafeedback", {"instruction": "hi"}, "has no completions"),
+        ("ultrafeedback", ULTRA | {"completions": [{"response": "x"}]}, "the project's are"),
+        ("ultrafeedback", {"prompt": "hi", "chosen": "a", "rejected": "a"}, "the same text"),
+        ("ultrafeedback", {"prompt": "hi", "chosen": [], "rejected": "a"}, "assistant's turn"),
+        ("argilla", {"responses": []}, "has no fields"),
+        ("argilla", {"fields": {"headline": "x"}}, "has no prompt"),
+        ("argilla", {"fields": {"prompt": "x"}}, "has no answer"),
+        ("argilla", ARGILLA | {"responses": {"quality_response1": [{"value": 7}]}}, "is 7, must be 1 to 5"),
+        ("argilla", ARGILLA | {"responses": {"better": [{"value": [{"value": "response-1"}]}]}}, "rank"),
+        ("label_studio", STUDIO, "has no annotations"),
+        ("label_studio", studio(result("quality", {"rating": 9}, "answer1")), "quality is 9"),
+        ("label_studio", studio(result("quality", {"rating": 4})), "which of the two answers"),
+        ("label_studio", studio(result("quality", {"rating": 4}, "both")), "which of the two answers"),
+        ("label_studio", studio(result("better", {"selected": "middle"})), "names no answer"),
+    ],
+)
+def test_rows_of_other_tools_that_cannot_be_used(tmp_path, name, row, says):
+    found = read(jsonl(tmp_path / "x", OWN, row), name)
+    assert says in why(found[1:], row=2)
+
+
+def test_parquet_is_our_own_lines_in_columns(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [OWN | {"ratings": {"quality": 4}}, PAIR, {"completion": "x"}, OWN]
+    pq.write_table(
+        pa.Table.from_pylist([{k: r.get(k) for k in {**OWN, **PAIR, "ratings": 0}} for r in rows]), tmp_path / "p"
+    )
+    found, expected = read(tmp_path / "p", "parquet"), read(jsonl(tmp_path / "j", *rows), "jsonl")
+    for x, y in zip(found, expected, strict=True):
+        if isinstance(x, Item):
+            assert (x.exchanges, x.ratings, x.comparisons, x.row) == (y.exchanges, y.ratings, y.comparisons, y.row)
+        else:
+            assert str(x) == f"{tmp_path / 'p'}, row 3: {y.why}"
+    assert found[-1].place == (tmp_path / "p").stat().st_size
+    with pytest.raises(InputError, match="is not a Parquet file"):
+        read(tmp_path / "j", "parquet")
+    (tmp_path / "cut").write_bytes((tmp_path / "p").read_bytes()[:200])
+    with pytest.raises(InputError, match="not a usable Parquet file"):
+        read(tmp_path / "cut", "parquet")
+
+
+def test_published_sets_are_read_from_parquet_too(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.Table.from_pylist([STEER]), tmp_path / "x")
+    assert len(one(read(tmp_path / "x", "helpsteer")).ratings) == 2
+
+
+@pytest.mark.parametrize("size", [1, 100, 300_000])
+def test_an_array_is_read_as_it_comes(tmp_path, size):
+    """Values that lie across the window's ends, white space between them, half characters at the end of a read."""
+    rows = [{"prompt": f'你好 "{i}" [{{\\ ' + "é" * size, "response": ["a", "b"]} for i in range(8)]
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbf \n" + json.dumps(rows, ensure_ascii=False, indent=3).encode())
+    found = read(tmp_path / "x", "pku_saferlhf")
+    assert [i.exchanges[0].prompt.messages[0].content for i in found] == [r["prompt"] for r in rows]
+    assert [i.place for i in found] == sorted(i.place for i in found)
+
+
+@pytest.mark.parametrize("data", ["[3.5,4", "[1 2]", "[1,]", "[1]x", '[{"prompt": "x"}, {"prompt": "'])
+def test_an_array_that_is_cut_or_broken_says_where(tmp_path, data):
+    (tmp_path / "x").write_text(data)
+    with pytest.raises(InputError, match=r"row [12]: not valid JSON"):
+        read(tmp_path / "x", "pku_saferlhf")
+
+
+def test_what_an_export_adds_is_read(tmp_path):
+    more = {"completion_source": "policy:base", "completion_finish": "length", "simulated": True, "annotator": "robot"}
+    row = OWN | more | {"completion": "", "ratings": {"quality": 1}, "prompt_meta": {"split": "test"}}
+    item = one(read(jsonl(tmp_path / "x", row), "jsonl"))
+    answer, rating = item.exchanges[0].completion, item.ratings[0]
+    assert (answer.text, answer.source, answer.finish) == ("", "policy:base", "length")
+    assert rating.annotator == Annotator("robot", simulated=True) and item.exchanges[0].prompt.meta == {"split": "test"}
+    assert one(read(jsonl(tmp_path / "x", PAIR | {"dimension": "overall"}), "jsonl")).comparisons
+    for wrong in ({"simulated": 1}, {"prompt_meta": []}, {"completion_finish": "x"}, {"completion_source": 3}):
+        assert next(iter(wrong)) in why(read(jsonl(tmp_path / "x", OWN | wrong), "jsonl"))

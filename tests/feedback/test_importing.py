@@ -1,14 +1,18 @@
 """Importing: the files that people have, as they are; good rows go in once, bad rows are named."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from trueline.errors import InputError
 from trueline.feedback.importing import import_file
+from trueline.feedback.screening.personal import masked
+from trueline.feedback.screening.screen import overview, personal_of, traits_of
 from trueline.feedback.store import Added
-from trueline.records import DIMENSIONS
+from trueline.records import DIMENSIONS, Exchange, Prompt
 
 
 def bring(store, name, path, **more):
@@ -53,15 +57,15 @@ def test_a_label_that_contradicts_an_earlier_row_is_named_and_the_first_counts(s
 
 
 def test_contradictions_are_found_across_batches_and_people_may_differ(store, tmp_path):
-    rows = [{"prompt": "p", "completion": "x", "ratings": {"quality": 5}, "annotator": f"p{i}"} for i in range(700)]
+    rows = [{"prompt": "p", "completion": "x", "ratings": {"quality": 5}, "annotator": f"p{i}"} for i in range(1200)]
     rows += [{"prompt": "p", "completion": "x", "ratings": {"quality": 1}, "annotator": "p3"}]
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     seen = []
     report = bring(store, "jsonl", path, on_progress=seen.append)
-    assert [e.row for e in report.errors] == [701] and "line 4" in str(report.errors[0])
-    assert report.added == Added(1, 1, 700, 0)
-    assert seen == [500, 701]
+    assert [e.row for e in report.errors] == [1201] and "line 4" in str(report.errors[0])
+    assert report.added == Added(1, 1, 1200, 0)
+    assert [p.rows for p in seen] == [1000, 1201] and seen[-1].place == seen[-1].size == path.stat().st_size
 
 
 def test_a_second_file_may_change_its_mind(store, tmp_path):
@@ -156,3 +160,97 @@ def test_diasafety_as_it_is(store, shared_data, part):
         exchange = snapshot.exchange(rating.completion_id)
         label = labels[exchange.prompt.messages[0].content, exchange.completion.text]
         assert rating.value == {"Safe": 5, "Unsafe": 1}[label]
+
+
+LONG = "I would like to know where my parcel is, it was sent last week and nobody tells me anything"
+
+
+def lines(path, *rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_near_copies_are_flagged_and_what_they_resemble_is_kept(store, tmp_path):
+    path = lines(tmp_path / "x", {"prompt": LONG}, {"prompt": "something else"}, {"prompt": LONG.upper() + "!"})
+    report = bring(store, "jsonl", path)
+    [copy] = report.near_copies
+    ids = {p.messages[0].content: p.id for p in store.prompts()}
+    assert (report.near, report.skipped, report.added.prompts) == (1, 0, 3)
+    assert (copy.row, copy.prompt_id, copy.resembles) == (3, ids[LONG.upper() + "!"], ids[LONG])
+    with store.reading() as c:
+        traits = traits_of(c, list(ids.values()))
+    assert traits[copy.prompt_id].resembles.prompt_id == ids[LONG] and traits[ids[LONG]].resembles is None
+    later = bring(store, "jsonl", lines(tmp_path / "y", {"prompt": f"{LONG} at all"}))
+    assert [c.resembles for c in later.near_copies] == [ids[LONG]]
+    assert overview(store)["resembling"] == 2 and overview(store)["languages"]["en"] >= 3
+
+
+def test_near_copies_can_be_skipped_and_are_counted(store, tmp_path):
+    rows = [
+        {"prompt": LONG, "completion": "a"},
+        {"prompt": LONG + ".", "completion": "b"},
+        {"prompt": LONG, "completion": "c"},
+    ]
+    report = bring(store, "jsonl", lines(tmp_path / "x", *rows), near="skip")
+    assert (report.near, report.skipped, report.added) == (1, 1, Added(1, 2, 0, 0))
+    assert bring(store, "jsonl", tmp_path / "x", near="skip").added == Added()
+
+
+def test_prompts_that_nobody_looked_at_are_looked_at_by_the_next_import(store, tmp_path):
+    bring(store, "jsonl", lines(tmp_path / "x", {"prompt": LONG}), near="off")
+    store.add([Exchange.of(Prompt.from_user("call +49 30 901820"), "bob@example.com")])
+    report = bring(store, "jsonl", lines(tmp_path / "y", {"prompt": LONG + "."}))
+    assert report.near == 1
+    assert overview(store)["personal"] == {"email": 1, "phone": 1}
+
+
+def test_personal_data_is_flagged_where_it_stands(store, tmp_path):
+    row = {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "I am bob@example.com"}]}
+    report = bring(store, "jsonl", lines(tmp_path / "x", row | {"completion": "card 4111 1111 1111 1111"}))
+    assert report.personal == 2
+    [prompt], [answer] = store.prompts(), store.snapshot().completions
+    with store.reading() as c:
+        found = personal_of(c, [prompt.id, answer])
+    assert masked(prompt.messages[1].content, found[prompt.id][1]) == "I am [email]"
+    assert masked("card 4111 1111 1111 1111", found[answer][0]) == "card [card]"
+
+
+def test_rows_that_say_nothing_new_are_counted(store, tmp_path):
+    row = {"prompt": "p", "completion": "x", "ratings": {"quality": 5}, "annotator": "Anna"}
+    rows = [row, row, row | {"annotator": "Ben"}, {"prompt": "p"}, {"prompt": "q"}]
+    assert bring(store, "jsonl", lines(tmp_path / "x", *rows)).repeated == 2
+    assert bring(store, "jsonl", tmp_path / "x").repeated == 5
+    changed = lines(tmp_path / "y", row | {"ratings": {"quality": 1}})
+    assert [bring(store, "jsonl", changed).repeated for _ in range(2)] == [0, 1]
+
+
+def test_a_million_bad_rows_do_not_fill_the_memory(file_store, tmp_path, monkeypatch):
+    monkeypatch.setattr("trueline.feedback.importing.KEPT", 3)
+    report = bring(file_store, "jsonl", lines(tmp_path / "x", *[{"prompt": ""}] * 10))
+    assert (len(report.errors), report.left_out, report.rows_read) == (3, 10, 10)
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_bounded_memory(tmp_path):
+    """60 MB of rows; another process, as the peak is a process's."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from trueline.feedback.importing import import_file\n"
+        "from trueline.feedback.store import FeedbackStore\n"
+        "folder = Path(sys.argv[1])\n"
+        "with FeedbackStore.open(folder / 'f.db') as store:\n"
+        "    for name, form in (('a.json', 'pku_saferlhf'), ('b.jsonl', 'jsonl')):\n"
+        "        report = import_file(store, form, folder / name, ('safety',), near='off')\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(int(status.split('VmHWM:')[1].split()[0]) // 1024)\n"
+    )
+    with (tmp_path / "b.jsonl").open("w") as file:
+        file.writelines(json.dumps({"prompt": f"{i} " + "x" * 30_000}) + "\n" for i in range(1_000))
+    with (tmp_path / "a.json").open("w") as file:
+        rows = (json.dumps({"prompt": f"{i} " + "x" * 30_000, "response": ["a", "b"]}) for i in range(1_000))
+        file.write("[" + next(rows))
+        file.writelines(f",\n{row}" for row in rows)
+        file.write("]")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 300

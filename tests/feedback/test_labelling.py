@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from trueline.config import LabellingConfig
 from trueline.feedback import queue_tables as q
-from trueline.feedback.labelling.items import Item, add_items, unqueued
+from trueline.feedback.labelling.items import Item, add_items, unjudged
 from trueline.feedback.labelling.judging import flag, skip, standing, submit, undo
 from trueline.feedback.labelling.queue import Queue
 from trueline.feedback.labelling.records import OVERALL, Judgement, Refused
@@ -27,7 +27,7 @@ class Clock:
 def filled(store, n=6, judgements=2, **settings):
     exchanges = [Exchange.of(Prompt.from_user(f"question {i}"), f"answer {j}") for i in range(n) for j in range(2)]
     store.add(exchanges)
-    assert add_items(store, unqueued(store, pairs=True), judgements) == n
+    assert add_items(store, unjudged(store), judgements) == n
     config = LabellingConfig(judgements=judgements, **{"again": 0, **settings})
     return Queue(store, config, Clock())
 
@@ -297,7 +297,7 @@ def test_some_items_are_served_again_on_the_other_side_and_make_no_second_label(
 def test_a_single_answer_is_rated_without_a_preference(store):
     exchange = Exchange.of(Prompt.from_user("question"), "answer")
     store.add([exchange])
-    assert add_items(store, unqueued(store, pairs=False), 1) == 1
+    assert add_items(store, unjudged(store, pairs=False), 1) == 1
     queue = Queue(store, LabellingConfig(judgements=1, ratings=False), Clock())
     task = queue.claim("Anna")
     with pytest.raises(Refused):
@@ -308,9 +308,9 @@ def test_a_single_answer_is_rated_without_a_preference(store):
 
 def test_items_are_put_in_once(store, exchanges):
     store.add(exchanges)
-    items = list(unqueued(store, pairs=True))
+    items = list(unjudged(store))
     assert add_items(store, items, 2) == 3
-    assert add_items(store, items, 2) == 0 and list(unqueued(store, pairs=True)) == []
+    assert add_items(store, items, 2) == 0 and list(unjudged(store)) == []
 
 
 def test_an_item_held_for_one_person_goes_to_nobody_else(store, exchanges):

@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from trueline.errors import InputError, RunError, TruelineError
-from trueline.feedback import account_tables, queue_tables, tables  # noqa: F401 (their tables belong to the metadata)
+from trueline.feedback import account_tables, jobs, queue_tables, tables  # noqa: F401 (their tables belong to the metadata)
 from trueline.feedback.store import Added, FeedbackStore
 from trueline.records import Annotator, Comparison, Completion, Exchange, Message, Prompt, Rating
 

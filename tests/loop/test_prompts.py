@@ -35,3 +35,16 @@ def test_where_all_prompts_came_with_answers_they_are_used(project):
 def test_an_empty_store_says_what_to_do(project):
     with pytest.raises(InputError, match="import some"):
         project.prompts(5, "train", 0)
+
+
+def test_what_is_asked_has_held_out_prompts_with_it_where_there_are_some(project):
+    with FeedbackStore.open(project.store_path) as store:
+        store.add([], prompts=OPEN)
+    asked = [split_of(p) for p in project.prompts_to_ask(8, 0, 1)]
+    assert asked[:8] == ["train"] * 8 and asked[8:] == ["test"] * 2
+
+
+def test_where_no_prompt_is_held_out_the_others_are_asked_all_the_same(project):
+    with FeedbackStore.open(project.store_path) as store:
+        store.add([], prompts=[p for p in OPEN if split_of(p) == "train"][:3])
+    assert len(project.prompts_to_ask(8, 0, 1)) == 3

@@ -246,6 +246,8 @@ def test_the_sets_to_choose_from():
     assert candidates(RewardConfig())[0] == plain
     assert all({*plain, "embedding"} <= set(s) for s in candidates(RewardConfig(embedding="x")))
     assert candidates(RewardConfig(features=("style", "words"))) == [("words", "style")]
+    within, anywhere = candidates(RewardConfig(), within_prompts=True), candidates(RewardConfig())
+    assert within == [s for s in anywhere if "prompt" not in s] and within[0] == plain and len(within) > 1
 
 
 def test_more_exchanges_than_a_chunk_give_the_same_rows(exchanges, monkeypatch):

@@ -545,6 +545,49 @@ def test_the_temperature_gives_the_chance_of_a_preference(kind, learn_from):
     assert np.abs(np.array(found) - np.array(expected)).mean() < 0.08
 
 
+def drawn_pairs(n, seed, split):
+    """n pairs of 20 words out of 300, and P(b preferred) of each, a sigmoid of the words' weights."""
+    weights = np.random.default_rng(11).normal(0, 0.5, 300)
+    rng, person = np.random.default_rng([12, seed]), Annotator("Anna")
+    said = rng.integers(0, 300, (n, 2, 20))
+    chance = 1 / (1 + np.exp(weights[said[:, 0]].sum(1) - weights[said[:, 1]].sum(1)))
+    exchanges, comparisons = [], []
+    for i, (pair, b_wins) in enumerate(zip(said, rng.random(n) < chance, strict=True)):
+        prompt = Prompt.from_user(f"q{i} {split}", {"split": split})
+        a, b = (Exchange.of(prompt, " ".join(f"w{chr(97 + j % 26)}{chr(97 + j // 26)}" for j in row)) for row in pair)
+        exchanges += [a, b]
+        comparisons.append(Comparison(a.completion.id, b.completion.id, "quality", 1 if b_wins else -1, person))
+    s = FeedbackSnapshot(
+        {e.prompt.id: e.prompt for e in exchanges},
+        {e.completion.id: e.completion for e in exchanges},
+        (),
+        tuple(comparisons),
+    )
+    return s, exchanges, chance
+
+
+@pytest.mark.parametrize("few", [300, 10_000])
+@pytest.mark.parametrize("kind", ["linear", "svm"])
+def test_probabilities_hold_also_where_a_part_of_the_labels_chose_the_penalty(monkeypatch, kind, few):
+    """3,000 labels teach far more than 300: margins of models of 300 would give a temperature much too high."""
+    monkeypatch.setattr("trueline.reward.linear.PENALTY_LABELS", few)
+    model = make(kind, "comparisons", ("quality",), features=("words",))
+    model.fit(drawn_pairs(3000, 1, "train")[0])
+    _, exchanges, chance = drawn_pairs(4000, 2, "test")
+    margins = np.diff(model.score(exchanges).values[:, 0].reshape(-1, 2))[:, 0]
+    found = 1 / (1 + np.exp(-margins / model.temperature[0]))
+    bins = np.minimum((found * 10).astype(int), 9)
+    gaps = [abs((found - chance)[bins == b].sum()) for b in range(10)]
+    assert sum(gaps) / len(found) < 0.05
+
+
+def test_the_prompt_is_no_candidate_where_answers_are_only_compared(planted):
+    for learn_from, expected in (("comparisons", False), ("ratings", True)):
+        model = make(learn_from=learn_from, dimensions=("quality",), features=())
+        model.fit(planted(30))
+        assert any("prompt" in sorted_blocks(k) for k in model.report_["errors_of_features"]) is expected
+
+
 def real(tmp_path, name, path, dimension="safety"):
     """Held-out pair accuracy on a real set, counted here from the model's own scores."""
     with FeedbackStore.open(tmp_path / "f.db") as store:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from trueline.config import RewardConfig, TransformerConfig
 from trueline.errors import InputError, RunError
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.policy.load import load_policy
 from trueline.policy.tokenizer import train_tokenizer
 from trueline.records import Annotator, Comparison, Exchange, Message, Prompt, Rating
+from trueline.reward.backbone import add_lora, load_backbone
+from trueline.reward.embedding import embeddings
 from trueline.reward.registry import load_reward
 from trueline.reward.transformer import TransformerReward
 from trueline.reward.transformer_training import reward_loss, settings_of
@@ -245,6 +258,65 @@ def _set(path, **values):
 def _drop_head(path):
     kept = {k: v for k, v in load_file(path).items() if not k.startswith("classifier")}
     save_file(kept, path, metadata={"format": "pt"})
+
+
+def test_an_adapter_is_not_taken_for_a_model(folders, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    base = LlamaForCausalLM.from_pretrained(folders["llama"])
+    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    for load in (
+        lambda f: make(f).fit(taught(20)),
+        load_policy,
+        lambda f: embeddings(str(f), ["a text"]),
+    ):
+        with pytest.raises(InputError, match="adapter to another model and not a whole one") as caught:
+            load(tmp_path / "adapter")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def roberta(folders, tmp_path):
+    """One that counts places from behind its padding's id, 1: of 20 it can use 18. Its padding is another than ours."""
+    size = len(load_backbone(folders["bert"], ("quality",), 64).tokenizer)
+    RobertaModel(
+        RobertaConfig(vocab_size=size, max_position_embeddings=20, pad_token_id=1, type_vocab_size=1, **SIZE)
+    ).save_pretrained(tmp_path / "roberta")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folders["bert"] / name, tmp_path / "roberta" / name)
+    return tmp_path / "roberta"
+
+
+def test_roberta_reads_two_tokens_fewer_than_it_names(roberta, tmp_path):
+    s = taught(20)
+    model = make(roberta, epochs=1)
+    model.fit(s)
+    assert model.backbone_.limit == 18
+    long = Exchange.of(Prompt.from_user("question"), "order parcel " * 40)
+    exchanges = [*(s.exchange(i) for i in s.completions), long]
+    scores = model.score(exchanges).values
+    assert np.isfinite(scores).all() and model.explain(long).parts[0]
+    model.save(tmp_path / "m")
+    np.testing.assert_allclose(load_reward(tmp_path / "m").score(exchanges).values, scores, atol=1e-6)
+    assert embeddings(str(roberta), ["order parcel " * 40, "short"]).shape == (2, 32)
+
+
+def test_adapters_score_the_same_beside_the_weights_and_merged_into_them(folders):
+    s = taught(20)
+    exchanges = [s.exchange(i) for i in s.completions]
+    for folder in folders.values():
+        backbone = load_backbone(folder, ("quality", "safety"), 64)
+        tokens = backbone.encode(exchanges)[0]
+        plain = backbone.raw(tokens, 8)
+        with_adapters = add_lora(backbone.model, 4)
+        generator = torch.Generator().manual_seed(3)
+        for name, weights in with_adapters.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weights, std=0.1, generator=generator)
+        apart = replace(backbone, model=with_adapters).raw(tokens, 8)
+        merged = replace(backbone, model=with_adapters.merge_and_unload()).raw(tokens, 8)
+        assert np.abs(apart - plain).max() > 1e-2, "the adapters change the scores, or there is nothing to merge"
+        np.testing.assert_allclose(merged, apart, atol=1e-5)
 
 
 def test_what_cannot_be_learned_from_is_refused(folders, tmp_path):

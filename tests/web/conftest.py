@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from trueline.config import Config, LabellingConfig
-from trueline.feedback.labelling.items import add_items, unqueued
+from trueline.feedback.labelling.items import add_items, unjudged
 from trueline.web.app import create_app
 from trueline.web.site import Site
 from trueline.web.who import csrf_of
@@ -36,7 +36,7 @@ class Pages:
 @pytest.fixture
 def pages(store, exchanges, tmp_path):
     store.add(exchanges)
-    add_items(store, unqueued(store, pairs=True), 2)
+    add_items(store, unjudged(store), 2)
     site = Site(store, Config(labelling=LabellingConfig(again=0)), tmp_path)
     return Pages(site, create_app(site))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trueline.cli.output import JsonOption, ProjectOption, finish
+from trueline.cli.output import NOTHING_HELD_OUT, JsonOption, ProjectOption, finish
 
 
 def collect(
@@ -21,18 +21,23 @@ def collect(
     from trueline.loop.collecting import collect as run
     from trueline.loop.project import Project
     from trueline.policy.load import load_policy
+    from trueline.records import in_split
 
     opened = Project.open(project)
     config, seed = opened.config, opened.config.project.seed
     name = policy or opened.base_policy
-    prompts = opened.prompts(config.collect.prompts, "train", seed * 1000 + round_)
+    prompts = opened.prompts_to_ask(config.collect.prompts, seed, round_)
+    held_out = len(in_split(prompts, "test"))
     loaded = load_policy(name, trust_remote_code=config.policy.trust_remote_code)
     collected = run(opened, loaded, prompts, f"policy:{Path(name).name}", seed, round_)
     with FeedbackStore.open(opened.store_path) as store:
         counts = store.counts()
     people = "simulated annotators" if opened.scenario else "nobody yet: label the answers and import the labels"
     text = (
-        f"{collected.completions} answers to {collected.prompts} prompts; "
+        f"{collected.completions} answers to {collected.prompts} prompts, {held_out} of them held out; "
         f"{collected.ratings} ratings and {collected.comparisons} comparisons by {people}"
     )
-    finish({**vars(collected), "simulated": opened.scenario is not None, "store": counts}, text, as_json=as_json)
+    if not held_out:
+        text += f"\n{NOTHING_HELD_OUT}"
+    result = {**vars(collected), "held_out": held_out, "simulated": opened.scenario is not None, "store": counts}
+    finish(result, text, as_json=as_json)

@@ -13,6 +13,7 @@ from trueline.cli import (
     audit,
     collect,
     evaluate,
+    export,
     import_,
     init,
     loop,
@@ -22,6 +23,7 @@ from trueline.cli import (
     resume,
     rewards,
     serve,
+    worker,
 )
 from trueline.errors import TruelineError
 
@@ -38,6 +40,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart.quickstart,
     "init": init.init,
     "import": import_.import_,
+    "export": export.export,
     "pretrain": pretrain.pretrain,
     "collect": collect.collect,
     "audit": audit.audit,
@@ -47,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "resume": resume.resume,
     "report": report.report,
     "serve": serve.serve,
+    "worker": worker.worker,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)

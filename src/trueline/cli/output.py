@@ -17,6 +17,11 @@ ProjectOption = Annotated[Path, typer.Option("--project", "-p", help="The projec
 NameOption = Annotated[str, typer.Option("--name", help="The model's folder under rewards/.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
+NOTHING_HELD_OUT = (
+    "no answer to a held-out prompt is there, so that nothing can be measured: of all prompts one in ten is held out, "
+    "by its first user turn; import more prompts and label answers to them"
+)
+
 
 def say(text: str, *, as_json: bool = False) -> None:
     """A line of progress; beside a JSON object it goes to standard error."""

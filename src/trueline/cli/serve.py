@@ -22,14 +22,18 @@ def serve(
     ),
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8765,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="`trueline worker` runs elsewhere, or never.")] = False,
 ) -> None:
-    """Open the labelling pages: label, review, quality, data, people."""
+    """Open the labelling pages: label, chat, review, quality, data, people. Unjudged answers come into the queue."""
     import socket
+    import subprocess
+    import sys
 
     import uvicorn
 
     from trueline import config as settings
     from trueline.errors import InputError
+    from trueline.feedback.labelling.items import add_items, unjudged
     from trueline.feedback.store import FeedbackStore
     from trueline.web.app import create_app
     from trueline.web.site import Site
@@ -40,6 +44,7 @@ def serve(
         site = Site(store, config, project, local, ("localhost", "127.0.0.1", "[::1]") if local else ())
         person = getpass.getuser()
         site.accounts.ensure(person, "admin")
+        queued = add_items(store, unjudged(store), config.labelling.judgements)
         listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,10 +56,18 @@ def serve(
         port = listening.getsockname()[1]
         named = "127.0.0.1" if local or host == "0.0.0.0" else host
         address = f"http://{named}:{port}/sign-in?token={site.accounts.login_link(person)}"
+        if queued:
+            say(f"{queued} new items are in the queue")
         say(
             f"labelling pages of {project.resolve().name}, signed in as {person}:\n  {address}\nCtrl-C ends the server."
         )
         if not no_browser:
             threading.Timer(0.5, webbrowser.open, (address,)).start()
-        server = uvicorn.Server(uvicorn.Config(create_app(site), log_level="warning", access_log=False))
-        server.run([listening])
+        command = [sys.executable, "-m", "trueline", "worker", "--project", str(project)]
+        worker = None if no_worker else subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            uvicorn.Server(uvicorn.Config(create_app(site), log_level="warning", access_log=False)).run([listening])
+        finally:
+            if worker is not None:
+                worker.terminate()
+                worker.wait()

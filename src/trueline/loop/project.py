@@ -56,7 +56,8 @@ class Project:
 
     def prompts(self, n: int, split: Split, seed: int, *, may_lack: bool = False) -> list[Prompt]:
         """n prompts of a split (all of them where there are fewer): the scenario's; else those imported without an
-        answer; else all, those that came with labelled answers too. InputError where there are none, unless it may lack.
+        answer; else all, those that came with labelled answers too. InputError where there are none, unless
+        they may lack.
         """
         if self.scenario is not None:
             return self.scenario.prompts(n, split, seed)
@@ -70,13 +71,12 @@ class Project:
         order = generator("prompts", split, seed).permutation(len(found))
         return [found[i] for i in order[:n]]
 
-    def prompts_to_ask(self, n: int, round_: int) -> list[Prompt]:
+    def prompts_to_ask(self, n: int, seed: int, round_: int) -> list[Prompt]:
         """n of the train split, and a quarter as many of the test split, by which what is learned will be measured; of
         one's own prompts as many as there are, and some of the train split at least.
         """
-        seed = self.config.project.seed * 1000 + round_
-        asked = self.prompts(n, "train", seed)
-        return asked + self.prompts(max(1, n // 4), "test", seed + 500, may_lack=True)
+        asked = self.prompts(n, "train", seed * 1000 + round_)
+        return asked + self.prompts(max(1, n // 4), "test", seed * 1000 + 500 + round_, may_lack=True)
 
     def run_folder(self, name: str) -> Path:
         """The folder of a run; it stays inside the project."""

@@ -16,7 +16,7 @@ from trueline.evaluate.slices import Slice, slices
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.project import Project
 from trueline.loop.stages import labels_of
-from trueline.records import Exchange, Split
+from trueline.records import Exchange
 from trueline.reward.base import Attribution, RewardModel
 from trueline.reward.counterfactuals import read_table
 from trueline.reward.familiarity import Familiarity
@@ -42,12 +42,14 @@ class Learned:
         target = self.folder.with_name(self.folder.name + ".familiarity.safetensors")
         found = Familiarity.load(target, self.snapshot.sha256)
         if found is None:
-            found = Familiarity.fit([e.completion.text for e in self._exchanges("train", "validation")])
+            found = Familiarity.fit([e.completion.text for e in self.seen()])
             found.save(target, self.snapshot.sha256)
         return found
 
-    def _exchanges(self, *names: Split) -> list[Exchange]:
-        return [s.exchange(i) for name in names for s in [self.snapshot.split(name)] for i in s.completions]
+    def seen(self) -> list[Exchange]:
+        """What it learned from, the validation split too."""
+        parts = [self.snapshot.split(name) for name in ("train", "validation")]
+        return [part.exchange(i) for part in parts for i in part.completions]
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,13 @@ def explain(learned: Learned, exchange: Exchange) -> Explanation:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Of the held-out labels, by dimension; and what stands on both sides of the split."""
+    """Of the held-out labels, by dimension; what stands on both sides of the split; how many answers were held out."""
 
     figures: dict[str, DimensionFigures]
     risks: dict[str, Risk | None]
     slices: dict[str, tuple[Slice, ...]]
     leaks: list[Leak]
+    held_out: int
 
 
 def evaluate(learned: Learned, resamples: int) -> Evaluation:
@@ -96,9 +99,8 @@ def evaluate(learned: Learned, resamples: int) -> Evaluation:
         threshold = tie_threshold(tuning) if tuning.a else None
         found[dimension] = figures(pairs, rated, float(model.temperature[i]), threshold, resamples)
         risks[dimension] = risk(pairs, rated)
-    seen = [s.exchange(i) for s in (learned.snapshot.split("train"), validation) for i in s.completions]
-    leaks = find_leaks(seen, [test.exchange(i) for i in test.completions])
-    return Evaluation(found, risks, {d: slices(held, test, d) for d in model.dimensions}, leaks)
+    leaks = find_leaks(learned.seen(), [test.exchange(i) for i in test.completions])
+    return Evaluation(found, risks, {d: slices(held, test, d) for d in model.dimensions}, leaks, len(held.exchanges))
 
 
 def counterfactuals(learned: Learned, table: Path) -> tuple[list[PassRate], list[str]]:
@@ -108,11 +110,20 @@ def counterfactuals(learned: Learned, table: Path) -> tuple[list[PassRate], list
     return pass_rates(learned.model, read_table(table), [kept.exchange(i) for i in kept.completions])
 
 
-def compare(first: Learned, second: Learned) -> dict[str, Duel]:
-    """By dimension that both judge, on the test split of the first's labels."""
+@dataclass(frozen=True)
+class Compared:
+    """By dimension that both judge; and by each model's name which of the pairs' answers it may know already."""
+
+    duels: dict[str, Duel]
+    leaks: dict[str, list[Leak]]
+
+
+def compare(first: Learned, second: Learned) -> Compared:
+    """On the test split of the first's labels, which the second may have learned from: both are looked through."""
     test = first.snapshot.split("test")
-    sides = [score_answers(each.model, test) for each in (first, second)]
+    one, other = (score_answers(each.model, test) for each in (first, second))
     shared = [d for d in first.model.dimensions if d in second.model.dimensions]
     if not shared:
         raise InputError(f"{first.folder.name} and {second.folder.name} judge no dimension in common")
-    return {d: duel(scored_pairs(sides[0], test, d), scored_pairs(sides[1], test, d)) for d in shared}
+    duels = {d: duel(scored_pairs(one, test, d), scored_pairs(other, test, d)) for d in shared}
+    return Compared(duels, {each.folder.name: find_leaks(each.seen(), one.exchanges) for each in (first, second)})

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trueline import durable
 from trueline.evaluate.card import Card, write_card
 from trueline.evaluate.colouring import colour
 from trueline.evaluate.counterfactual_rates import pass_rates
@@ -15,10 +14,11 @@ from trueline.evaluate.reward_page import Example, RewardPage, write_page
 from trueline.evaluate.slices import topics
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.evaluating import FLAG_BELOW
+from trueline.loop.reward_card import audit_findings, card_of, settings_of
 from trueline.loop.reward_checks import Evaluation, Learned
 from trueline.loop.stages import read_fit
 from trueline.records import Exchange
-from trueline.reward.base import FitReport, RewardModel
+from trueline.reward.base import RewardModel
 from trueline.reward.counterfactuals import DEFAULT_TABLE, read_table
 
 FEATURES, UNSAFE_MARK = 10, 2.0
@@ -48,36 +48,8 @@ def write_reports(learned: Learned, found: Evaluation, project_folder: Path) -> 
         telling=_telling(learned.model),
         examples=_examples(learned.model, held.exchanges, held.values, test),
     )
-    write_card(card, learned.folder.with_name(f"{name}.card.md"))
+    write_card(card, card_of(learned.folder))
     return write_page(page, learned.folder.with_name(f"{name}.evaluation"))
-
-
-def write_short_card(folder: Path, snapshot: FeedbackSnapshot, fit: FitReport) -> Path:
-    """NAME.card.md as it can be told right after a fit."""
-    return write_card(Card(folder.name, settings_of(folder), snapshot, fit), folder.with_name(f"{folder.name}.card.md"))
-
-
-def settings_of(folder: Path) -> dict[str, Any]:
-    """kind first, then the settings that model.json keeps; an ensemble's members share theirs."""
-    head = durable.read_json(folder / "model.json")
-    if "config" in head:
-        return _flat(head["kind"], head["config"])
-    one = durable.read_json(folder / "member-0" / "model.json")
-    return _flat(f"ensemble of {head['members']} {one['kind']} models", one["config"])
-
-
-def _flat(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    inner = config["transformer"] if "transformer" in kind else {}
-    return {"kind": kind, **{k: v for k, v in (config | inner).items() if k not in ("kind", "transformer")}}
-
-
-def audit_findings(project_folder: Path) -> list[str]:
-    """The sentences of the data audit's audit/audit.json, where there is one."""
-    try:
-        found = durable.read_json(project_folder / "audit" / "audit.json")["findings"]
-        return [str(f["sentence"]) for f in found if f.get("severity") != "ok"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
 
 
 def _telling(model: RewardModel) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from trueline.loop.evaluating import evaluate
 from trueline.loop.judging import make_judge
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.project import Project, absolute, relative
+from trueline.loop.reward_card import audit_findings, write_short_card
 from trueline.policy.load import load_policy
 from trueline.reward.base import DimensionFit, FitReport
 from trueline.reward.registry import load_reward, new_reward
@@ -45,12 +46,11 @@ def take_snapshot(project: Project, target: Path) -> FeedbackSnapshot:
 
 
 def collect_stage(project: Project, policy: str, n: int, seed: int, round_: int, target: Path) -> FeedbackSnapshot:
-    """Answers of `policy` to n new prompts, labelled where the scenario can, then a snapshot of all feedback."""
+    """Answers of `policy` to n new prompts and some held-out ones, labelled where the scenario can, in a snapshot."""
     if not target.exists():
-        prompts = project.prompts(n, "train", seed * 1000 + round_)
-        held_out = project.prompts(max(1, n // 4), "test", seed * 1000 + 500 + round_)
+        prompts = project.prompts_to_ask(n, seed, round_)
         loaded = load_policy(policy, trust_remote_code=project.config.policy.trust_remote_code)
-        collect(project, loaded, [*prompts, *held_out], f"policy:round-{round_ - 1}", seed, round_)
+        collect(project, loaded, prompts, f"policy:round-{round_ - 1}", seed, round_)
     return take_snapshot(project, target)
 
 
@@ -59,12 +59,15 @@ def fit_stage(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitRe
     return read_fit(target) if _fit_note(target).exists() else fit(snapshot, config, target)
 
 
-def fit(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
-    """Fit a reward model and save it over what was there; the fit's report stands beside the weights, written last."""
+def fit(snapshot: FeedbackSnapshot, config: Config, target: Path, audit: Sequence[str] = ()) -> FitReport:
+    """Fit a reward model and save it over what was there; beside the weights its card and, written last, the fit's
+    report. audit: what the data audit found, for the card.
+    """
     model = new_reward(config.reward, config.project.dimensions)
     report = model.fit(snapshot)
     _fit_note(target).unlink(missing_ok=True)
     model.save(target)
+    write_short_card(target, snapshot, report, audit)
     durable.write_json(_fit_note(target), asdict(report))
     return report
 
@@ -80,7 +83,7 @@ def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
         )
     learned = snapshot.by_annotators(people) if people else snapshot
     learned.save(labels_of(target))
-    return fit(learned, project.config, target)
+    return fit(learned, project.config, target, audit_findings(project.folder))
 
 
 def labels_of(target: Path) -> Path:

@@ -13,10 +13,9 @@ from transformers.utils import logging as transformers_logging
 
 from trueline.errors import InputError
 from trueline.policy.heads import Shape, load_shape
+from trueline.whole_model import require_whole_model
 
 transformers_logging.disable_progress_bar()
-
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,8 @@ class Policy:
 def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: str | None = None) -> Policy:
     """Load a folder or a hub name; fp32 on a CPU, bf16 where an accelerator has it. InputError says what is wrong."""
     folder = Path(name)
-    if folder.is_dir():
-        _check_folder(folder)
-    elif str(name).startswith(("/", ".", "~")) or len(folder.parts) > 2:
+    require_whole_model(folder)
+    if not folder.is_dir() and (str(name).startswith(("/", ".", "~")) or len(folder.parts) > 2):
         raise InputError(f"{name}: no such folder; policy.model must be a model folder or a hub name")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
@@ -92,13 +90,6 @@ def save_policy(policy: Policy, folder: Path) -> None:
     """Write weights (safetensors), tokenizer and generation config into an existing folder."""
     policy.model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").exists():
-        raise InputError(f"{folder}: no config.json, so not a model folder (or one half-written); copy it again")
-    if not any((folder / name).exists() for name in WEIGHTS):
-        raise InputError(f"{folder}: no model.safetensors; Trueline loads safetensors only, convert the weights")
 
 
 def _load_tokenizer(name: str | Path, options: dict[str, Any]) -> Any:

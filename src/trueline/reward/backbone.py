@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 
 from trueline.errors import InputError
 from trueline.records import Exchange
+from trueline.whole_model import require_whole_model
 
 LONGER = 1.1
 
@@ -132,6 +133,7 @@ def load_backbone(name: str | Path, dimensions: Sequence[str], max_tokens: int, 
         raise InputError(
             "reward.transformer.model is empty; name a Hugging Face encoder or causal LM (folder or hub name)"
         )
+    require_whole_model(Path(name), "reward.transformer.model")
     labels = dict(enumerate(dimensions))
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": saved}
     try:
@@ -153,9 +155,11 @@ def load_backbone(name: str | Path, dimensions: Sequence[str], max_tokens: int, 
         raise InputError(f"{name}: the weights are incomplete (such as {trunk[0]}); copy the model folder again")
     if not tokenizer.is_fast:
         raise InputError(f"{name}: its tokenizer does not say where tokens stand; name a model with a tokenizer.json")
-    backbone = Backbone(model.eval(), tokenizer, _limit(model, tokenizer, max_tokens))
-    # For others who load the folder; we go by masks. Set late, since an embedding treats its padding row apart.
-    model.config.get_text_config().pad_token_id = backbone.pad_id
+    backbone = Backbone(model.eval(), tokenizer, min(positions(model, max_tokens), tokenizer.model_max_length))
+    # For others who load the folder; we go by masks. Set late, since an embedding treats its padding row apart, and not
+    # where places are counted from it: they would be others when the model is loaded again.
+    if not _places_skipped(model):
+        model.config.get_text_config().pad_token_id = backbone.pad_id
     return backbone
 
 
@@ -176,9 +180,16 @@ def add_lora(model: Any, rank: int) -> Any:
     return get_peft_model(model, config)
 
 
-def _limit(model: Any, tokenizer: Any, max_tokens: int) -> int:
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or max_tokens
-    return int(min(max_tokens, positions, tokenizer.model_max_length))
+def positions(model: Any, most: int) -> int:
+    """The most tokens that a model has places for, `most` at the most."""
+    named = getattr(model.config.get_text_config(), "max_position_embeddings", None) or most
+    return min(most, int(named) - _places_skipped(model))
+
+
+def _places_skipped(model: Any) -> int:
+    """RoBERTa and its kin count places from behind the padding's id on, and so have fewer than they name."""
+    tables = (m for name, m in model.named_modules() if name.endswith("position_embeddings"))
+    return max((m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0)
 
 
 def _load_tokenizer(name: str | Path, options: dict[str, Any]) -> Any:

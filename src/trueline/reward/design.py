@@ -1,11 +1,12 @@
 """A feature matrix of which only a part is sparse: TF-IDF columns first, then dense ones.
 
-Nothing here makes the sparse part dense as a whole. Letters: n rows, s sparse and c dense columns, f = s + c.
+Nothing here makes the sparse part dense as a whole, or a second copy of many rows: what needs one goes strip by strip.
+Letters: n rows, s sparse and c dense columns, f = s + c.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -13,6 +14,16 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 STRIP = 2048
+
+
+def strips(n: int) -> Iterator[slice]:
+    """0 to n in stretches of 2048."""
+    return (slice(i, min(i + STRIP, n)) for i in range(0, n, STRIP))
+
+
+def stacked(parts: Sequence[csr_matrix]) -> csr_matrix:
+    """One under the other."""
+    return parts[0] if len(parts) == 1 else csr_matrix(vstack(parts, format="csr"))
 
 
 @dataclass(frozen=True)
@@ -27,14 +38,6 @@ class Design:
     def of(cls, dense: np.ndarray) -> Design:
         """All columns dense."""
         return cls(csr_matrix((len(dense), 0)), dense)
-
-    @classmethod
-    def stack(cls, parts: Sequence[Design]) -> Design:
-        """One under the other."""
-        if len(parts) == 1:
-            return parts[0]
-        sparse = csr_matrix(vstack([p.sparse for p in parts], format="csr"))
-        return cls(sparse, np.concatenate([p.dense for p in parts]))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,15 +54,17 @@ class Design:
 
     def project(self, weights: np.ndarray) -> np.ndarray:
         """x weights^T, (n, k) of (k, f); a row's result does not depend on the other rows, not even in its last bit."""
-        s = self.sparse.shape[1]
-        found = np.asarray(self.sparse @ np.ascontiguousarray(weights[:, :s].T)).reshape(len(self.dense), len(weights))
-        n, c = self.dense.shape
-        if n and c:
-            # A dense matrix product sums in an order that depends on n; the sparse one goes row by row.
-            where, starts = np.tile(np.arange(c, dtype=np.int32), n), np.arange(0, n * c + 1, c)
-            rows = csr_matrix((self.dense.astype(np.float64).ravel(), where, starts), shape=(n, c))
-            found = found + rows @ np.ascontiguousarray(weights[:, s:].T)
-        return np.asarray(found)
+        s, (n, c) = self.sparse.shape[1], self.dense.shape
+        left, right = (np.ascontiguousarray(part.T, dtype=np.float64) for part in (weights[:, :s], weights[:, s:]))
+        found = np.empty((n, len(weights)))
+        for strip in strips(n):
+            found[strip] = self.sparse[strip] @ left
+            if c:
+                # A dense matrix product sums in an order that depends on n; the sparse one goes row by row.
+                dense = self.dense[strip].astype(np.float64)
+                where, starts = np.tile(np.arange(c, dtype=np.int32), len(dense)), np.arange(0, dense.size + 1, c)
+                found[strip] += csr_matrix((dense.ravel(), where, starts), shape=dense.shape) @ right
+        return found
 
     def rows(self, index: np.ndarray) -> Design:
         """Rows by place or by mask."""
@@ -72,16 +77,21 @@ class Design:
         s = self.sparse.shape[1]
         return Design(csr_matrix(self.sparse[:, np.flatnonzero(mask[:s])]), self.dense[:, mask[s:]])
 
-    def minus(self, other: Design) -> Design:
-        return Design(csr_matrix(self.sparse - other.sparse), self.dense - other.dense)
+    def differences(self, more: np.ndarray, less: np.ndarray) -> Design:
+        """The rows `more` less the rows `less`, two lists of places."""
+        sparse, dense = [], np.empty((len(more), self.dense.shape[1]), self.dense.dtype)
+        for strip in strips(len(more)):
+            sparse.append(self.sparse[more[strip]] - self.sparse[less[strip]])
+            np.subtract(self.dense[more[strip]], self.dense[less[strip]], out=dense[strip])
+        return Design(stacked(sparse), dense)
 
     def with_gram(self) -> Self:
         """The inner products of all rows, in strips of columns; for a few thousand rows."""
         dense = self.dense.astype(np.float64)
         gram, by_column = dense @ dense.T, self.sparse.tocsc()
-        for i in range(0, by_column.shape[1], STRIP):
-            strip = by_column[:, i : i + STRIP].toarray()
-            gram += strip @ strip.T
+        for strip in strips(by_column.shape[1]):
+            columns = by_column[:, strip].toarray()
+            gram += columns @ columns.T
         return replace(self, gram=gram)
 
     def precise(self) -> Self:
@@ -95,9 +105,14 @@ class Design:
 
     def spread(self) -> np.ndarray:
         """(f,) standard deviation of each column."""
-        mean = np.asarray(self.sparse.mean(0)).ravel()
-        square = np.asarray(self.sparse.multiply(self.sparse).mean(0)).ravel()
-        return np.concatenate([np.sqrt(np.maximum(square - mean**2, 0)), self.dense.std(0, dtype=np.float64)])
+        n, s, mean = len(self.dense), self.sparse.shape[1], self.mean()
+        total = np.zeros(len(mean))
+        for strip in strips(n):
+            sparse, dense = self.sparse[strip], self.dense[strip] - mean[s:]
+            total[:s] += np.bincount(sparse.indices, sparse.data**2, minlength=s)
+            total[s:] += np.square(dense).sum(0)
+        total[:s] -= n * mean[:s] ** 2
+        return np.sqrt(np.maximum(total / n, 0))
 
     def squared_lengths(self) -> np.ndarray:
         """(n,) of each row."""

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save
 
 from trueline import durable
 from trueline.errors import InputError
+from trueline.whole_model import require_whole_model
 
 BATCH = 64
 MAX_TOKENS = 256
@@ -48,6 +49,9 @@ def encoder(name: str) -> Encoder:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    from trueline.reward.backbone import positions
+
+    require_whole_model(Path(name), "reward.embedding")
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, truncation_side="left")
         model = AutoModel.from_pretrained(name, use_safetensors=True).eval()
@@ -55,7 +59,7 @@ def encoder(name: str) -> Encoder:
         raise _unloadable(name, error) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    limit = min(MAX_TOKENS, int(getattr(model.config, "max_position_embeddings", MAX_TOKENS)))
+    limit = positions(model, MAX_TOKENS)
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # neighbours of a length need little padding

@@ -30,7 +30,7 @@ from trueline.config import FeatureBlock, RewardConfig
 from trueline.errors import InputError
 from trueline.records import Exchange, Message
 from trueline.reward import relations as rel
-from trueline.reward.design import Design
+from trueline.reward.design import Design, stacked
 from trueline.reward.embedding import embeddings
 from trueline.reward.text import STYLE, style, symbols, words
 from trueline.reward.vocabulary import Vocabulary
@@ -51,15 +51,19 @@ EMBEDDINGS = ("embedding of the answer", "embedding of the prompt", "embedding o
 _ARRAYS = ("prompt_basis", "answer_basis", "centre", "scale")
 
 
-def candidates(config: RewardConfig) -> list[tuple[FeatureBlock, ...]]:
-    """The sets to choose from, the plain one first; only the set that the settings name, if they name one."""
+def candidates(config: RewardConfig, *, within_prompts: bool = False) -> list[tuple[FeatureBlock, ...]]:
+    """The sets to choose from, the plain one first; only the set that the settings name, if they name one.
+
+    within_prompts: learned are only differences of answers to one prompt, in which what the prompt alone adds cancels.
+    """
     if config.features:
         if "embedding" in config.features and not config.embedding:
             raise InputError('reward.features has "embedding", but reward.embedding names no encoder: name one')
         return [tuple(b for b in get_args(FeatureBlock) if b in config.features)]
     more: tuple[FeatureBlock, ...] = ("embedding",) if config.embedding else ()
     plain = (*PLAIN, *more)
-    return [plain, (*plain, "characters"), (*plain, "prompt"), (*plain, "characters", "prompt")]
+    sets = [plain, (*plain, "characters")]
+    return sets if within_prompts else [*sets, (*plain, "prompt"), (*plain, "characters", "prompt")]
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,12 @@ class Features:
 
     def matrix(self, exchanges: Sequence[Exchange]) -> Design:
         """(n, f) with f = len(names)."""
-        starts = range(0, max(1, len(exchanges)), CHUNK)
-        return Design.stack([self._part(Reading.of(exchanges[i : i + CHUNK])) for i in starts])
+        sparse, dense = [], np.empty((len(exchanges), len(self.centre)), np.float32)
+        for i in range(0, max(1, len(exchanges)), CHUNK):
+            part = self._part(Reading.of(exchanges[i : i + CHUNK]))
+            sparse.append(part.sparse)
+            dense[i : i + CHUNK] = part.dense
+        return Design(stacked(sparse), dense)
 
     def _part(self, reading: Reading) -> Design:
         counted, n = _counted(self.vocabularies, reading), len(reading.said)

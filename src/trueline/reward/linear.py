@@ -38,9 +38,13 @@ from trueline.reward.objective import shorten
 from trueline.reward.scale import Scale, log_lengths
 from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, fold_of, thinned
 
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 # Labels that a penalty is chosen on, and a set of features (with every other penalty): a part serves as well as all.
 PENALTY_LABELS, CHOICE_LABELS = 2000, 800
+# Folds of the margins that give the temperature.
+TEMPERATURE_FOLDS = 10
+# The share of the error that a larger set of features must take away: it makes learning and scoring twice as slow.
+LEAST_GAIN = 0.02
 KINDS = ("linear", "svm")
 VERSION = 2
 LENGTH_PART = "length control"
@@ -218,10 +222,10 @@ class LinearReward:
     ) -> tuple[tuple[FeatureBlock, ...], dict[str, float]]:
         """The set of features that predicts unseen prompts best, and the relative error of each (1: knows nothing).
 
-        Another set than the plain one must be better by more than a standard error. Chosen on a part of the labels; for
-        the kernel "rbf" as the linear svm sees them.
+        Another set than the plain one must be better by more than a standard error, and by 2%. Chosen on a part of the
+        labels; for the kernel "rbf" as the linear svm sees them.
         """
-        sets = candidates(self.config)
+        sets = candidates(self.config, within_prompts=all(isinstance(each, Pairs) for each in labels))
         if len(sets) == 1:
             return sets[0], {}
         some = [thinned(each, CHOICE_LABELS) for each in labels]
@@ -241,7 +245,8 @@ class LinearReward:
         total = errors.sum(1)
         best = int(np.argmin(total))
         gain = errors[0] - errors[best]
-        chosen = sets[best if gain.sum() > gain.std() * np.sqrt(len(gain)) else 0]
+        enough = max(gain.std() * np.sqrt(len(gain)), LEAST_GAIN * total[0])
+        chosen = sets[best if gain.sum() > enough else 0]
         return chosen, {" + ".join(blocks): float(e) for blocks, e in zip(sets, total, strict=True)}
 
     def _learn(
@@ -257,11 +262,11 @@ class LinearReward:
         unseen = np.full((len(exchanges), len(labels)), np.nan)
         trials, solved = [], []
         for i, each in enumerate(labels):
-            some = thinned(each, PENALTY_LABELS)
-            trials.append(cross_validate(Problem.of(design, place, some, self.kind), PENALTIES))
-            solved.append(Problem.of(design, place, each, self.kind).solve(trials[-1].penalty))
-            fold = fold_of(some.groups)
-            unseen[:, i] = _unseen(design, np.array([fold.get(p, -1) for p in prompt_of]), trials[-1])
+            problem, some = Problem.of(design, place, each, self.kind), thinned(each, PENALTY_LABELS)
+            part = problem if some is each else Problem.of(design, place, some, self.kind)
+            trials.append(cross_validate(part, PENALTIES))
+            solved.append(problem.solve(trials[-1].penalty))
+            unseen[:, i] = _unseen(design, prompt_of, problem, each.groups, trials[-1].penalty)
         coef = np.stack([w for w, _ in solved])
         if kernel:
             coef = coef @ kernel.root.T
@@ -347,11 +352,20 @@ def _used(known: FeedbackSnapshot, labels: Sequence[Targets | Pairs]) -> tuple[l
     return [known.exchange(i) for i in used], {i: row for row, i in enumerate(used)}
 
 
-def _unseen(design: Design, fold: np.ndarray, trial: Trial) -> np.ndarray:
-    """(n,) raw scores of each row by the weights found without its fold (n,); nan where fold is -1."""
-    found = np.full(len(fold), np.nan)
-    for held, (w, b) in trial.solutions.items():
-        found[fold == held] = design.rows(fold == held) @ w + b
+def _unseen(
+    design: Design, prompt_of: Sequence[str], problem: Problem, groups: Sequence[str], penalty: float
+) -> np.ndarray:
+    """(n,) raw scores of rows by weights found without their prompts; nan beyond prompts of some 2000 labels.
+
+    A model of fewer labels is worse, and would give a temperature too high: nine tenths at least are learned from.
+    """
+    parts = max(TEMPERATURE_FOLDS, len(groups) // PENALTY_LABELS)
+    fold = fold_of(groups, parts)
+    of_label, of_row = np.array([fold[g] for g in groups]), np.array([fold.get(p, -1) for p in prompt_of])
+    found = np.full(len(of_row), np.nan)
+    for held in range(min(parts, len(fold), -(-PENALTY_LABELS * parts // len(groups)))):
+        w, b = problem.solve(penalty, of_label != held)
+        found[of_row == held] = design.rows(of_row == held) @ w + b
     return found
 
 

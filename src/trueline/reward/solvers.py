@@ -4,7 +4,7 @@ On ratings: ridge (Hoerl and Kennard 1970) or support vector regression with squ
 Lin 2012). On comparisons, whose rows are feature differences and which need no intercept: Bradley-Terry (1952) or the
 ranking SVM (Joachims 2002) with squared hinge, as in Chapelle and Keerthi (2010): squared, so that the loss is smooth.
 
-Letters: n labels, f features, p penalties. y (n,) targets, or +1 and -1; weights (n,) above 0.
+Letters: n labels, f features, p penalties. y (n,) targets, or +1 and -1; weights (n,) at least 0.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def support_vector_regression(
 
     epsilon is a tenth of y's standard deviation: errors smaller than that cost nothing.
     """
-    return _minimised(x, y, weights, penalties, _insensitive(EPSILON * float(y.std())), intercept=True)
+    return _minimised(x, y, weights, penalties, _insensitive(EPSILON * float(y[weights > 0].std())), intercept=True)
 
 
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -136,7 +136,8 @@ def _minimised(
     x: Design, y: np.ndarray, weights: np.ndarray, penalties: Sequence[float], loss: Loss, *, intercept: bool
 ) -> list[Solution]:
     """By L-BFGS, from the heaviest penalty to the lightest, each from where the last one ended."""
-    if x.dense.size <= PRECISE:
+    precise = x.dense.size <= PRECISE
+    if precise:
         x = x.precise()
     f, total = x.shape[1], float(weights.sum())
     middle = float(weights @ y / total) if intercept else 0.0
@@ -150,7 +151,8 @@ def _minimised(
         slope = np.append(x.T @ pull + penalty * w, pull.sum() if intercept else 0.0)
         return float(weights @ losses + penalty / 2 * (w @ w)) / total, slope / total
 
-    options = {"maxiter": ITERATIONS, "maxcor": 20, "ftol": 1e-11, "gtol": 1e-6}
+    # With float32 the steps below 1e-8 are hardly more than rounding, and a third of the time.
+    options = {"maxiter": ITERATIONS, "maxcor": 20, "ftol": 1e-11 if precise else 1e-8, "gtol": 1e-6}
     for penalty in sorted(penalties, reverse=True):
         at = minimize(objective, at, args=(penalty,), jac=True, method="L-BFGS-B", options=options).x
         found[penalty] = at[:f].copy(), middle + float(at[f])
@@ -197,12 +199,17 @@ class Problem:
         folds = np.array([fold[g] for g in labels.groups])
         if isinstance(labels, Targets):
             rows = x.rows(np.array([place[i] for i in labels.ids]))
-            return cls(rows, labels.values, labels.weights, folds, METHODS[kind, "ratings"])
-        a, b = (x.rows(np.array([place[i] for i in side])) for side in (labels.a, labels.b))
-        return cls(b.minus(a), labels.sign, labels.weights, folds, METHODS[kind, "comparisons"])
+            method = METHODS[kind, "ratings"]
+            if method.solve is ridge and len(folds) <= min(x.shape[1], DUAL_ROWS):
+                rows = rows.with_gram()  # serves every fold and penalty
+            return cls(rows, labels.values, labels.weights, folds, method)
+        a, b = (np.array([place[i] for i in side]) for side in (labels.a, labels.b))
+        return cls(x.differences(b, a), labels.sign, labels.weights, folds, METHODS[kind, "comparisons"])
 
-    def solve(self, penalty: float) -> Solution:
-        return self.method.solve(self.x, self.y, self.weights, (penalty,))[0]
+    def solve(self, penalty: float, seen: np.ndarray | None = None) -> Solution:
+        """From all labels, or from those where (n,) is true."""
+        weights = self.weights if seen is None else self.weights * seen  # no copy of x
+        return self.method.solve(self.x, self.y, weights, (penalty,))[0]
 
     def blind_loss(self) -> float:
         """The mean loss of one prediction for all: the mean rating, or that neither answer is the better."""
@@ -213,32 +220,28 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trial:
-    """errors: (n,) losses of unseen labels at the best penalty; solutions: the weights found without each fold."""
+    """errors: (n,) losses of unseen labels at the best penalty."""
 
     penalty: float
     errors: np.ndarray
-    solutions: dict[int, Solution]
 
 
 def cross_validate(problem: Problem, penalties: Sequence[float]) -> Trial:
     """The penalty that predicts best the labels of folds that it did not see."""
     x, y, weights, method = problem.x, problem.y, problem.weights, problem.method
-    if method.solve is ridge and len(y) <= min(x.shape[1], DUAL_ROWS):
-        x = x.with_gram()  # serves every fold
-    errors, solutions = np.zeros((len(y), len(penalties))), {}
-    for fold in np.unique(problem.folds).tolist():
+    errors = np.zeros((len(y), len(penalties)))
+    for fold in np.unique(problem.folds):
         held = problem.folds == fold
-        solutions[fold] = method.solve(x.rows(~held), y[~held], weights[~held], penalties)
         unseen = x.rows(held)
-        for k, (w, b) in enumerate(solutions[fold]):
+        for k, (w, b) in enumerate(method.solve(x.rows(~held), y[~held], weights[~held], penalties)):
             errors[held, k] = method.loss(y[held], unseen @ w + b)
     best = int(np.argmin(weights @ errors))
-    return Trial(penalties[best], errors[:, best], {fold: found[best] for fold, found in solutions.items()})
+    return Trial(penalties[best], errors[:, best])
 
 
-def fold_of(groups: Sequence[str]) -> dict[str, int]:
+def fold_of(groups: Sequence[str], folds: int = FOLDS) -> dict[str, int]:
     """Prompts dealt out to the folds in the order of their ids, which are hashes."""
-    return {g: i % FOLDS for i, g in enumerate(sorted(set(groups)))}
+    return {g: i % folds for i, g in enumerate(sorted(set(groups)))}
 
 
 def thinned(labels: Targets | Pairs, limit: int) -> Targets | Pairs:

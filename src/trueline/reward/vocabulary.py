@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 from typing import Literal
 
 import numpy as np
@@ -45,8 +46,8 @@ class Vocabulary:
     def matrix_of(self, rows: Sequence[Sequence[str]]) -> csr_matrix:
         """The same from the texts' symbols. An n-gram is looked up as one number, its symbols being the digits."""
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        get = self._place.get
-        flat = np.fromiter((get(s, -1) for row in rows for s in row), np.int64, int(lengths.sum()))
+        found = map(self._place.get, chain.from_iterable(rows), repeat(-1))
+        flat = np.fromiter(found, np.int64, int(lengths.sum()))
         place = np.repeat(np.arange(len(rows)), lengths)
         row_parts, column_parts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for order, (keys, columns) in self._keys.items():

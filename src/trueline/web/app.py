@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from trueline.errors import InputError, RunError
 from trueline.feedback.labelling.records import Refused
 from trueline.web import pages
-from trueline.web.api import accounts, data, labelling, quality, review
+from trueline.web.api import accounts, chat, data, labelling, quality, review
 from trueline.web.shield import Rate, Shield
 from trueline.web.site import HERE, Site
 
-ROUTERS = (labelling.router, review.router, quality.router, data.router, accounts.router, pages.router)
+ROUTERS = (labelling.router, chat.router, review.router, quality.router, data.router, accounts.router, pages.router)
 REQUESTS_A_MINUTE, TRIES_A_MINUTE = 1200, 10
 
 

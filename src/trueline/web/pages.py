@@ -10,9 +10,10 @@ from fastapi.templating import Jinja2Templates
 
 from trueline.errors import InputError
 from trueline.feedback.accounts.accounts import Role
+from trueline.feedback.formats import FORMATS
 from trueline.feedback.labelling.records import Refused
 from trueline.web.site import HERE, Site
-from trueline.web.translate import LANGUAGES, preferred
+from trueline.web.translate import LANGUAGES, language_of
 from trueline.web.who import COOKIE, Visitor, check_csrf, site_of, visitor
 
 router = APIRouter(include_in_schema=False)
@@ -34,10 +35,6 @@ HELP = {
     "consistency": "Does what the user asked for?",
 }
 LONG = 30 * 86_400
-
-
-def language_of(request: Request) -> str:
-    return preferred(request.cookies.get("language"), request.headers.get("accept-language", ""))
 
 
 def render(request: Request, template: str, me: Visitor | None, status: int = 200, **more: Any) -> HTMLResponse:
@@ -80,7 +77,8 @@ def _page(path: str) -> Any:
             return RedirectResponse("/sign-in", 303)
         if not me.account.may(role):
             return render(request, "refused", me, 403, needed=role)
-        return render(request, name, me, boot={**boot(site_of(request), language_of(request)), "name": me.name})
+        more = {**boot(site_of(request), language_of(request)), "name": me.name}
+        return render(request, name, me, boot=more, formats=tuple(FORMATS))
 
     return show
 

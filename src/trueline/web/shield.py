@@ -21,7 +21,7 @@ HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
 
@@ -74,8 +74,7 @@ class Shield:
                 found = MutableHeaders(scope=message)
                 for key, value in HEADERS.items():
                     found.setdefault(key, value)
-                if not scope["path"].startswith("/static/"):
-                    found.setdefault("cache-control", "no-store")
+                found.setdefault("cache-control", "no-cache" if scope["path"].startswith("/static/") else "no-store")
             await send(message)
 
         await self.app(scope, receive, with_headers)

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from fastapi import Request
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 
@@ -26,3 +28,7 @@ def preferred(cookie: str | None, header: str) -> str:
         if name in LANGUAGES:
             return name
     return "en"
+
+
+def language_of(request: Request) -> str:
+    return preferred(request.cookies.get("language"), request.headers.get("accept-language", ""))

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import typer
 
-from trueline.cli.rewards import bench, compare, evaluate, explain, fit
+from trueline.cli.rewards import bench, compare, evaluate, explain, fit, score
 from trueline.cli.rewards import test as counterfactuals
 
 app = typer.Typer(help="Learn a reward model from the labels, or look into one.", invoke_without_command=True)
 app.callback()(fit.fit)
 COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain.explain,
+    "score": score.score,
     "evaluate": evaluate.evaluate,
     "test": counterfactuals.test,
     "compare": compare.compare,

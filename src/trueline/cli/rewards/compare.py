@@ -25,7 +25,14 @@ def compare(
     found = reward_checks.compare(*(reward_checks.Learned.open(opened, name) for name in (first, second)))
     rows = [
         [d, interval(x.first), interval(x.second), interval(x.difference), f"{x.p:.3f}", str(x.n_pairs)]
-        for d, x in found.items()
+        for d, x in found.duels.items()
     ]
     columns = ["dimension", first, second, "difference [95% interval]", "McNemar's p", "pairs"]
-    finish({d: asdict(x) for d, x in found.items()}, table(columns, rows), as_json=as_json)
+    warnings = [
+        f"{len(leaks)} of these answers or their prompts stand in what {name} learned from, or nearly so: "
+        "its accuracy may flatter"
+        for name, leaks in found.leaks.items()
+        if leaks
+    ]
+    text = "\n".join([table(columns, rows), *warnings])
+    finish(asdict(found), text, as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from trueline.cli.output import JsonOption, NameOption, ProjectOption, finish, fit_table
+from trueline.cli.output import NOTHING_HELD_OUT, JsonOption, NameOption, ProjectOption, finish, fit_table
 
 
 def fit(
@@ -24,11 +24,16 @@ def fit(
     if context.invoked_subcommand:
         return
     from trueline.loop.project import Project
+    from trueline.loop.reward_card import card_of
     from trueline.loop.stages import fit_reward
 
     opened = Project.open(project)
     people = {a.strip() for a in annotators.split(",") if a.strip()}
     target = opened.reward_folder(name)
     report = fit_reward(opened, target, people)
-    result = {"reward": str(target), **asdict(report)}
-    finish(result, f"{fit_table({name: report})}\nreward: {target}", as_json=as_json)
+    card = str(card_of(target))
+    result = {"reward": str(target), "card": card, **asdict(report)}
+    text = f"{fit_table({name: report})}\nreward: {target}\nmodel card: {card}"
+    if all(found.accuracy is None and found.pearson is None for found in report.dimensions.values()):
+        text += f"\n{NOTHING_HELD_OUT}"
+    finish(result, text, as_json=as_json)

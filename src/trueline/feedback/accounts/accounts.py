@@ -165,7 +165,8 @@ class Accounts:
 
     def _add(self, c: sa.Connection, name: str, role: str, password: str | None) -> bool:
         values = {"name": name, "role": role, "password": password, "active": True, "created_at": self.clock()}
-        return bool(c.execute(insert_missing(c, a.accounts, "name").values(**values)).rowcount)
+        added = insert_missing(c, a.accounts, "name").values(**values).returning(a.accounts.c.name)
+        return c.execute(added).first() is not None
 
     def _issue(self, c: sa.Connection, kind: Kind, account: str | None, label: str, role: str | None = None) -> str:
         secret, now = random.token_urlsafe(32), self.clock()

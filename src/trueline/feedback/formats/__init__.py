@@ -1,6 +1,16 @@
 """Files that people have, read as they are: one short module a format, all in one dict."""
 
-from trueline.feedback.formats import diasafety, helpdesk, hh_harmless, own, pku_saferlhf
+from trueline.feedback.formats import (
+    argilla,
+    diasafety,
+    helpdesk,
+    helpsteer,
+    hh_harmless,
+    label_studio,
+    own,
+    pku_saferlhf,
+    ultrafeedback,
+)
 from trueline.feedback.formats.base import Format, Item, RowError
 
 FORMATS: dict[str, Format] = {
@@ -8,8 +18,13 @@ FORMATS: dict[str, Format] = {
     "pku_saferlhf": pku_saferlhf.read,
     "helpdesk": helpdesk.read,
     "diasafety": diasafety.read,
+    "ultrafeedback": ultrafeedback.read,
+    "helpsteer": helpsteer.read,
+    "argilla": argilla.read,
+    "label_studio": label_studio.read,
     "jsonl": own.read_jsonl,
     "csv": own.read_csv,
+    "parquet": own.read_parquet,
 }
 
 __all__ = ["FORMATS", "Format", "Item", "RowError"]

@@ -1,25 +1,37 @@
-"""What a format's reader gives: items and row errors, one by one."""
+"""What a format's reader gives: items and row errors, one by one. Files are streamed: a row is held, never the file."""
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trueline.errors import InputError
-from trueline.records import Comparison, Exchange, Prompt, Rating
+from trueline.records import Comparison, Exchange, Message, Prompt, Rating
+
+LONGEST = 16 << 20  # bytes of a row; what is longer is no row but a file without line ends, or an array left open
+CHUNK = 1 << 18
+MARK = b"\xef\xbb\xbf"
+SPACE = " \t\r\n"
+ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
 class RowError:
-    """A row that cannot be used: where, and why. `row` counts lines, or the rows of a JSON array, from 1."""
+    """A row that cannot be used: where, and why. `row` counts lines, or the rows of a JSON array, from 1.
+
+    place: how many bytes of the file are read so far.
+    """
 
     file: str
     row: int
     why: str
     unit: str = "line"
+    place: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.file}, {self.unit} {self.row}: {self.why}"
@@ -27,7 +39,7 @@ class RowError:
 
 @dataclass(frozen=True)
 class Item:
-    """What one row holds; `row` and `unit` as in RowError."""
+    """What one row holds; `row`, `unit` and `place` as in RowError."""
 
     exchanges: tuple[Exchange, ...] = ()
     ratings: tuple[Rating, ...] = ()
@@ -35,6 +47,7 @@ class Item:
     prompts: tuple[Prompt, ...] = ()
     row: int = 0
     unit: str = "line"
+    place: int = field(default=0, compare=False)
 
 
 class BadRow(ValueError):
@@ -47,53 +60,185 @@ Parse = Callable[[Any], Item]
 
 def read_bytes(path: Path) -> bytes:
     """A file's content without a byte-order mark; InputError when missing or empty."""
+    with opened(path) as file:
+        data = file.read()
+    if not data.strip():
+        raise is_empty(path)
+    return data
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file behind its byte-order mark; InputError where it cannot be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if file.read(len(MARK)) != MARK:
+                file.seek(0)
+            yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
-        raise InputError(f"{path}: is empty; nothing to import")
-    return data
+
+
+def is_empty(path: Path) -> InputError:
+    return InputError(f"{path}: is empty; nothing to import")
 
 
 def json_lines(path: Path, parse: Parse) -> Iterator[Item | RowError]:
     """Each non-blank line is a JSON object."""
-    for number, raw in enumerate(read_bytes(path).split(b"\n"), 1):
-        if raw.strip():
-            yield _row(path, number, "line", lambda raw=raw: parse(_object(json.loads(raw.decode("utf-8")))))  # type: ignore[misc]
+    found = False
+    with opened(path) as file:
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
+            if len(raw) == LONGEST and not raw.endswith(b"\n"):
+                raise InputError(f"{path}, line {number}: is longer than {LONGEST >> 20} MB; is it one row a line?")
+            if raw.strip():
+                found = True
+                yield _row(path, number, "line", file.tell(), raw, lambda raw: parse(_object(json.loads(raw.decode()))))
+    if not found:
+        raise is_empty(path)
 
 
 def json_array(path: Path, parse: Parse) -> Iterator[Item | RowError]:
     """The whole file is a JSON array of objects."""
-    try:
-        rows = json.loads(read_bytes(path).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); the file may be cut, fetch it again") from error
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: must be a JSON array of rows")
-    for number, row in enumerate(rows, 1):
-        yield _row(path, number, "row", lambda row=row: parse(_object(row)))  # type: ignore[misc]
+    with opened(path) as file:
+        for number, (row, place) in enumerate(_array_rows(path, file), 1):
+            yield _row(path, number, "row", place, row, lambda row: parse(_object(row)))
 
 
-def _row(path: Path, number: int, unit: str, parse: Callable[[], Item]) -> Item | RowError:
+def json_rows(path: Path, parse: Parse) -> Iterator[Item | RowError]:
+    """A JSON array or JSON lines, whichever the file is."""
+    with opened(path) as file:
+        start = file.read(CHUNK).lstrip()[:1]
+    return (json_array if start == b"[" else json_lines)(path, parse)
+
+
+def any_rows(path: Path, parse: Parse) -> Iterator[Item | RowError]:
+    """Parquet, a JSON array or JSON lines, whichever the file is: for sets that are handed on in all three."""
+    return (parquet_rows if is_parquet(path) else json_rows)(path, parse)
+
+
+def is_parquet(path: Path) -> bool:
+    with opened(path) as file:
+        return file.read(4) == b"PAR1"
+
+
+def parquet_rows(path: Path, parse: Parse) -> Iterator[Item | RowError]:
+    """Each row of a Parquet file, by the names of its columns."""
+    if not is_parquet(path):
+        with opened(path) as file:
+            if not file.read(CHUNK).strip():
+                raise is_empty(path)
+        raise InputError(f"{path}: is not a Parquet file; name the format that it has")
     try:
-        return replace(parse(), row=number, unit=unit)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise InputError(f"{path}: Parquet needs pyarrow; pip install 'trueline[data]'") from error
+    try:
+        with pq.ParquetFile(path, buffer_size=CHUNK) as file:
+            total, size, number = file.metadata.num_rows, path.stat().st_size, 0
+            for batch in file.iter_batches(batch_size=100, use_threads=False):
+                for row in batch.to_pylist():
+                    number += 1
+                    place = size * number // total
+                    yield _row(path, number, "row", place, row, lambda row: parse(_object(row)))
+    except (pa.ArrowException, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a usable Parquet file ({why}); it may be cut, fetch it again") from error
+    if not number:
+        raise is_empty(path)
+
+
+def _row(path: Path, number: int, unit: str, place: int, raw: Any, parse: Callable[[Any], Item]) -> Item | RowError:
+    try:
+        return replace(parse(raw), row=number, unit=unit, place=place)
     except BadRow as error:
-        return RowError(str(path), number, str(error), unit)
+        why = str(error)
     except UnicodeDecodeError:
-        return RowError(str(path), number, "is not UTF-8 text; save the file as UTF-8", unit)
+        why = "is not UTF-8 text; save the file as UTF-8"
     except json.JSONDecodeError as error:
-        return RowError(str(path), number, f"is not valid JSON ({error.msg} at column {error.colno})", unit)
+        why = f"is not valid JSON ({error.msg} at column {error.colno})"
     except (ValueError, RecursionError) as error:
-        return RowError(str(path), number, f"cannot be read ({error})", unit)
+        why = f"cannot be read ({error})"
+    return RowError(str(path), number, why, unit, place)
+
+
+def _array_rows(path: Path, file: BinaryIO) -> Iterator[tuple[Any, int]]:
+    """The values of a JSON array with the bytes read so far, each decoded as soon as it is whole."""
+    text = _Text(path, file)
+    if text.ahead() != "[":
+        raise is_empty(path) if text.ahead() == "" else InputError(f"{path}: must be a JSON array of rows")
+    text.at += 1
+    number = 0
+    while text.ahead() != "]" or number:
+        number += 1
+        yield text.value(number), file.tell()
+        match text.ahead():
+            case ",":
+                text.at += 1
+            case "]":
+                break
+            case _:
+                raise text.broken(number, "a comma or the array's end is missing")
+    text.at += 1
+    if text.ahead():
+        raise text.broken(number, "there is more after the array's end")
+
+
+class _Text:
+    """A window on a file's text that moves on; `at` is where it is read next."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        self.buffer, self.at, self.ended = "", 0, False
+
+    def ahead(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            while self.at < len(self.buffer):
+                if self.buffer[self.at] not in SPACE:
+                    return self.buffer[self.at]
+                self.at += 1
+            if self.ended:
+                return ""
+            self.more(CHUNK)
+
+    def value(self, number: int) -> Any:
+        """The next value. What seems wrong may only be cut: then twice as much is looked at, up to LONGEST."""
+        self.ahead()
+        size = CHUNK
+        while True:
+            try:
+                value, end = json.JSONDecoder().raw_decode(self.buffer, self.at)
+                if end < len(self.buffer) or self.ended:  # a number may go on behind the window
+                    self.at = end
+                    return value
+            except (ValueError, RecursionError) as error:
+                if self.ended or isinstance(error, RecursionError) or len(self.buffer) - self.at > LONGEST:
+                    raise self.broken(number, getattr(error, "msg", str(error))) from error
+            self.more(size)
+            size = min(2 * size, LONGEST)
+
+    def more(self, size: int) -> None:
+        data = self.file.read(size)
+        self.ended = not data
+        try:
+            self.buffer = self.buffer[self.at :] + self.decode(data, final=self.ended)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path}: is not UTF-8 text ({error.reason}); save the file as UTF-8") from error
+        self.at = 0
+
+    def broken(self, number: int, why: str) -> InputError:
+        return InputError(
+            f"{self.path}, row {number}: not valid JSON ({why}); the file may be cut, fetch and import it again"
+        )
 
 
 def _object(value: Any) -> Any:
     if not isinstance(value, dict):
         raise BadRow("is not an object with named fields")
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
         raise BadRow("holds half a character (a lone surrogate), which cannot be stored; mend the text") from None
     return value
@@ -105,3 +250,17 @@ def text_of(row: Any, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadRow(f"has no {name}" if value in (None, "") else f"{name} must be text that is not blank")
     return value
+
+
+def turns_of(messages: Any) -> tuple[Message, ...]:
+    """A list of turns that waits for an answer."""
+    if not isinstance(messages, list) or not messages:
+        raise BadRow("messages must be a list of turns")
+    found = []
+    for m in messages:
+        if not isinstance(m, dict) or m.get("role") not in ROLES or not isinstance(m.get("content"), str):
+            raise BadRow("a message needs a role (system, user or assistant) and a content")
+        found.append(Message(m["role"], m["content"]))
+    if found[-1].role != "user" or not found[-1].content.strip():
+        raise BadRow("messages must end with a user's turn that is not blank")
+    return tuple(found)

@@ -64,25 +64,25 @@ def add_items(store: FeedbackStore, items: Iterable[Item], judgements: int) -> i
     return new
 
 
-def unqueued(store: FeedbackStore, *, pairs: bool) -> Iterator[Item]:
-    """Answers that are in no item yet: each prompt's in pairs, first with second, third with fourth; or one by one.
+def unjudged(store: FeedbackStore, *, pairs: bool = True) -> Iterator[Item]:
+    """Answers in no item that nobody has labelled: each prompt's in pairs, one that is left over by itself.
 
-    Answers of the same text are one answer in the store, so that nobody compares a text with itself.
+    pairs=False: one by one, to be rated. Answers of the same text are one answer in the store, so that nobody compares
+    a text with itself.
     """
-    queued = sa.select(q.items.c.a_id).union(sa.select(q.items.c.b_id).where(q.items.c.b_id.is_not(None)))
-    query = (
-        sa.select(t.completions.c.id, t.completions.c.prompt_id)
-        .where(t.completions.c.id.not_in(queued))
-        .order_by(t.completions.c.prompt_id, t.completions.c.id)
-    )
-    with store.transaction() as c:
-        rows = c.execute(query).all()
+    known = [sa.select(q.items.c.a_id), sa.select(q.items.c.b_id).where(q.items.c.b_id.is_not(None))]
+    known += [sa.select(t.rating_events.c.completion_id)]
+    known += [sa.select(side) for side in (t.comparison_events.c.a_id, t.comparison_events.c.b_id)]
+    query = sa.select(t.completions.c.id, t.completions.c.prompt_id)
+    for labelled in known:
+        query = query.where(t.completions.c.id.not_in(labelled))
+    with store.reading() as c:
+        rows = c.execute(query.order_by(t.completions.c.prompt_id, t.completions.c.id)).all()
     for prompt, group in itertools.groupby(rows, key=lambda r: r.prompt_id):
         ids = [r.id for r in group]
-        if not pairs:
-            yield from (Item(prompt, i) for i in ids)
-        else:
-            yield from (Item(prompt, a, b) for a, b in zip(ids[::2], ids[1::2], strict=False))
+        paired = len(ids) - len(ids) % 2 if pairs else 0
+        yield from (Item(prompt, a, b) for a, b in zip(ids[:paired:2], ids[1:paired:2], strict=True))
+        yield from (Item(prompt, i) for i in ids[paired:])
 
 
 EVERYBODY = 1_000_000

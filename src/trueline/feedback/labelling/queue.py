@@ -135,6 +135,38 @@ class Queue:
         return int(c.execute(q.assignments.insert().values(**values).returning(q.assignments.c.id)).scalar_one())
 
 
+def open_item(queue: Queue, item: str, annotator: str) -> Task:
+    """One item as a task of this person's, beside the places that the queue gives out.
+
+    Refused (404, 403): no such item, or one held for another person.
+    """
+    now = queue.clock()
+    with queue.store.transaction() as c:
+        ensure_person(c, annotator)
+        row = lock_item(c, item)
+        if row.held_for not in (None, annotator):
+            raise Refused(403, f"item {item} is held for another person")
+        held = c.execute(
+            sa.select(q.assignments).where(
+                q.assignments.c.item_id == item, q.assignments.c.annotator == annotator, q.assignments.c.again == 0
+            )
+        ).first()
+        if held is not None and held.state in ("leased", "judged"):
+            return read_task(c, held.id)
+        if row.free == 0:
+            c.execute(q.items.update().where(q.items.c.id == item).values(wanted=row.wanted + 1, free=1))
+            row = lock_item(c, item)
+        return read_task(c, take_slot(c, row, annotator, now + queue.config.lease, now))
+
+
+def lock_item(c: sa.Connection, item: str) -> Any:
+    """An item's row, locked; Refused (404) where there is none."""
+    row = c.execute(sa.select(q.items).where(q.items.c.id == item).with_for_update()).first()
+    if row is None:
+        raise Refused(404, f"no item {item!r} in this project")
+    return row
+
+
 def take_slot(c: sa.Connection, item: Any, annotator: str, until: float, now: float) -> int:
     """Give a free slot of a locked item to a person; returns the assignment's id."""
     taken = set(

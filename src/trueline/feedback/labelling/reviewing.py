@@ -12,8 +12,8 @@ from trueline.feedback import tables as t
 from trueline.feedback.labelling.items import EVERYBODY
 from trueline.feedback.labelling.judging import standing
 from trueline.feedback.labelling.priorities import GOLD
-from trueline.feedback.labelling.queue import Queue, ensure_person, read_task, take_slot
-from trueline.feedback.labelling.records import Refused, Task
+from trueline.feedback.labelling.queue import Queue, lock_item
+from trueline.feedback.labelling.records import Refused
 from trueline.feedback.store import read_prompt
 
 
@@ -55,25 +55,6 @@ def disputed(queue: Queue, reviewer: str, most: int = 100) -> list[Disputed]:
         return found
 
 
-def open_item(queue: Queue, item: str, reviewer: str) -> Task:
-    """The item as a task of the reviewer's own: beside the places that the queue gives out."""
-    now = queue.clock()
-    with queue.store.transaction() as c:
-        ensure_person(c, reviewer)
-        row = _locked(c, item)
-        held = c.execute(
-            sa.select(q.assignments).where(
-                q.assignments.c.item_id == item, q.assignments.c.annotator == reviewer, q.assignments.c.again == 0
-            )
-        ).first()
-        if held is not None and held.state in ("leased", "judged"):
-            return read_task(c, held.id)
-        if row.free == 0:
-            c.execute(q.items.update().where(q.items.c.id == item).values(wanted=row.wanted + 1, free=1))
-            row = _locked(c, item)
-        return read_task(c, take_slot(c, row, reviewer, now + queue.config.lease, now))
-
-
 def others(queue: Queue, item: str, reviewer: str) -> list[dict[str, Any]]:
     """What everybody said of an item, in its own order of answers. Refused (403) before the reviewer has judged it."""
     with queue.store.reading() as c:
@@ -82,10 +63,16 @@ def others(queue: Queue, item: str, reviewer: str) -> list[dict[str, Any]]:
         return standing(c, item)
 
 
+def own_judgement(queue: Queue, item: str, person: str) -> dict[str, Any] | None:
+    """What this person said of an item, if they did, in its own order of answers."""
+    with queue.store.reading() as c:
+        return next((s for s in standing(c, item) if s["annotator"] == person), None)
+
+
 def make_gold(queue: Queue, item: str, reviewer: str) -> None:
     """Take the reviewer's own judgement as what is right: the item goes to everybody, to see how reliable they are."""
     with queue.store.transaction() as c:
-        row = _locked(c, item)
+        row = lock_item(c, item)
         mine = [s for s in standing(c, item) if s["annotator"] == reviewer]
         if not mine:
             raise Refused(409, "judge this item yourself first; your judgement is what becomes gold")
@@ -99,10 +86,3 @@ def _judged_by(c: sa.Connection, item: str, person: str) -> bool:
         q.assignments.c.item_id == item, q.assignments.c.annotator == person, q.assignments.c.state == "judged"
     )
     return c.execute(mine.limit(1)).first() is not None
-
-
-def _locked(c: sa.Connection, item: str) -> Any:
-    row = c.execute(sa.select(q.items).where(q.items.c.id == item).with_for_update()).first()
-    if row is None:
-        raise Refused(404, f"no item {item!r} in this project")
-    return row

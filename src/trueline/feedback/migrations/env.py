@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from trueline.feedback import account_tables, queue_tables  # noqa: F401 (their tables belong to the metadata)
+from trueline.feedback import account_tables, jobs, queue_tables, text_tables  # noqa: F401 (their tables belong to the metadata)
 from trueline.feedback.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

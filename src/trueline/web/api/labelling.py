@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from trueline.feedback.labelling import judging
 from trueline.feedback.labelling.progress import progress
 from trueline.feedback.labelling.records import Judgement, Task
 from trueline.web.api.bodies import DraftBody, JudgementBody, Key, ReasonBody, TaskId
+from trueline.web.translate import language_of
 from trueline.web.who import Labeller, SiteOf, Viewer
 
 router = APIRouter(prefix="/api/v1", tags=["labelling"])
@@ -100,6 +101,7 @@ def undo(key: Key, site: SiteOf, me: Labeller) -> dict[str, Any]:
 
 
 @router.get("/guidelines")
-def guidelines(site: SiteOf, me: Viewer, language: str = "en") -> dict[str, str]:
-    found = site.guidelines("zh" if language == "zh" else "en")
+def guidelines(request: Request, site: SiteOf, me: Viewer) -> dict[str, str]:
+    """In the language of the page."""
+    found = site.guidelines(language_of(request))
     return {"version": found.version, "html": found.html}

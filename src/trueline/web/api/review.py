@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from trueline.feedback.accounts.log import write
-from trueline.feedback.labelling import reviewing
+from trueline.feedback.labelling import queue, reviewing
 from trueline.web.api.labelling import task_json
 from trueline.web.who import Reviewer, SiteOf
 
@@ -24,7 +24,7 @@ def disputed(site: SiteOf, me: Reviewer) -> list[dict[str, Any]]:
 @router.post("/{item}")
 def open_item(item: ItemId, site: SiteOf, me: Reviewer) -> dict[str, Any]:
     """The item as a task of one's own, to be judged through /tasks."""
-    return task_json(reviewing.open_item(site.queue, item, me.name))
+    return task_json(queue.open_item(site.queue, item, me.name))
 
 
 @router.get("/{item}")

@@ -15,6 +15,8 @@ export const PREFERENCES = new Map([
   [3, "B much better"],
 ]);
 
+const byTouch = () => matchMedia("(pointer: coarse), (max-width: 760px)").matches;
+
 export class Form {
   /** changed(): something was said. */
   constructor(root, changed) {
@@ -101,7 +103,8 @@ export class Form {
   missing() {
     const said = this.read();
     if (this.pair && said.preference === null && !said.both_bad) {
-      return { field: "preference", message: t("Say which answer is better: 1 to 7, or 0 where both are bad") };
+      const message = byTouch() ? t("Say which answer is better, or that both are bad") : t("Say which answer is better: 1 to 7, or 0 where both are bad");
+      return { field: "preference", message };
     }
     for (const [i, marks] of said.marks.entries()) {
       for (const name of boot.dimensions) {
@@ -112,7 +115,9 @@ export class Form {
   }
 
   #unrated(side, name) {
-    const values = { dimension: t(name), letter: side === "left" ? "A" : "B", key: this.keys.get(name) };
+    const text = t(name);
+    const values = { dimension: text.charAt(0).toUpperCase() + text.slice(1), letter: side === "left" ? "A" : "B", key: this.keys.get(name) };
+    if (byTouch()) return this.pair ? t("{dimension} of answer {letter} is not rated", values) : t("{dimension} is not rated", values);
     return this.pair
       ? t("{dimension} of answer {letter} is not rated: {key}, then 1 to 5 or n", values)
       : t("{dimension} is not rated: {key}, then 1 to 5 or n", values);
@@ -179,7 +184,7 @@ export class Form {
     const said = [];
     if (preference !== undefined) said.push(t(PREFERENCES.get(Number(preference))));
     if (this.bothBad.checked) said.push(t("Both bad"));
-    this.chosen.textContent = said.join(" · ") || "\u00a0";
+    this.chosen.textContent = said.join(" · ") || t("Which answer is better?");
     const wrong = input?.closest("[data-wrong]") ?? (input === this.bothBad ? this.root.querySelector("#preference[data-wrong]") : null);
     if (wrong) this.clearError();
   }

@@ -32,6 +32,7 @@ export function plainKey(event) {
     return event.key.toLowerCase();
   }
   if (event.key.length > 1) return event.key;
+  if (event.key === "？") return "?";
   const code = /^(?:Key([A-Z])|Digit(\d))$/.exec(event.code);
   return code ? (code[1] ?? code[2]).toLowerCase() : event.key;
 }

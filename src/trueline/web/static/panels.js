@@ -8,6 +8,11 @@ import { make, put } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
 
+function backTo(element) {
+  if (element?.isConnected && element !== document.body) element.focus({ preventScroll: true });
+  else document.activeElement?.blur();
+}
+
 /** Open a dialog; resolves to the value of the button that closed it, "" where it was dismissed. */
 export function open(dialog) {
   if (dialog.open || document.querySelector("dialog:modal")) return Promise.resolve(null);
@@ -18,7 +23,7 @@ export function open(dialog) {
     dialog.addEventListener(
       "close",
       () => {
-        before?.focus?.({ preventScroll: true });
+        backTo(before);
         resolve(dialog.returnValue);
       },
       { once: true },
@@ -84,10 +89,11 @@ export class Guidelines {
     const inside = this.drawer.contains(document.activeElement);
     this.drawer.hidden = true;
     this.button.setAttribute("aria-expanded", "false");
-    if (inside) this.button.focus({ preventScroll: true });
+    if (inside) backTo(this.before);
   }
 
   async #open() {
+    this.before = document.activeElement;
     this.drawer.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
     byId("guidelines-title").focus({ preventScroll: true });
@@ -118,14 +124,16 @@ export async function showConflict(entry) {
   byId("conflict-keep").textContent = refused.stored ? t("Keep the stored one") : t("Drop mine");
   byId("conflict-stored-side").hidden = !refused.stored;
   byId("conflict-reopen").hidden = refused.status !== 422 || entry.kind !== "judgement";
-  describe(byId("conflict-stored"), refused.stored);
-  describe(byId("conflict-sent"), refused.sent ?? entry.body);
+  const [stored, sent] = [rowsOf(refused.stored), rowsOf(refused.sent ?? entry.body)];
+  describe(byId("conflict-stored"), stored, sent);
+  describe(byId("conflict-sent"), sent, refused.stored ? stored : sent);
   return (await open(byId("conflict-dialog"))) || "later";
 }
 
-function describe(list, said) {
-  const rows = [];
-  const add = (name, value) => value && rows.push([name, value]);
+/** What was said, from names to texts. */
+function rowsOf(said) {
+  const rows = new Map();
+  const add = (name, value) => value && rows.set(name, value);
   if (said) {
     add(t("Preference"), PREFERENCES.has(said.preference) ? t(PREFERENCES.get(said.preference)) : "");
     add(t("Both bad"), said.both_bad ? t("Yes") : "");
@@ -137,9 +145,14 @@ function describe(list, said) {
     add(t("Reason"), said.reason ? t(said.reason) : "");
     add(t("Rationale"), said.rationale);
   }
+  return rows;
+}
+
+/** The rows as a list, those that the other version has differently marked. */
+function describe(list, rows, others) {
   list.replaceChildren(
-    ...rows.map(([name, value]) => {
-      const row = make("div");
+    ...[...rows].map(([name, value]) => {
+      const row = make("div", others.get(name) === value ? "" : "differs");
       const text = make("dd", "", value);
       text.dir = "auto";
       row.append(make("dt", "", name), text);

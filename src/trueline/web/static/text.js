@@ -8,8 +8,32 @@ export function printable(text) {
     .replace(/\x7f/g, "\u2421");
 }
 
+const LONG = 40_000; // characters
+const PIECE = 8_000;
+
+/** Show a text; a very long one in pieces of which the browser lays out only those in sight. */
 export function put(element, text) {
-  element.textContent = printable(text);
+  const whole = printable(text);
+  if (whole.length <= LONG) element.textContent = whole;
+  else element.replaceChildren(...pieces(whole).map((piece) => {
+    const block = document.createElement("div");
+    block.className = "piece";
+    block.textContent = piece;
+    return block;
+  }));
+}
+
+/** Cut after a line end where there is one, and never through a character. */
+function pieces(text) {
+  const found = [];
+  for (let at = 0; at < text.length; ) {
+    const line = text.lastIndexOf("\n", at + PIECE);
+    let end = line >= at ? line + 1 : Math.min(at + PIECE, text.length);
+    if (end < text.length && /[\udc00-\udfff\p{M}\u200d]/u.test(text[end])) end++;
+    found.push(text.slice(at, end));
+    at = end;
+  }
+  return found;
 }
 
 /** What people wrote, as every store can keep it: no NUL, no half characters. */

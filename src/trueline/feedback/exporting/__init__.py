@@ -1,0 +1,1 @@
+"""What people said, out of the store and into files: streamed, and whole or not there at all."""

@@ -1,0 +1,1 @@
+"""What comes in is looked at: copies, languages, personal data. It is flagged; nothing is dropped unasked."""
