@@ -54,6 +54,9 @@ class CollectConfig(Section):
     prompts_later: int = Field(200, ge=1, description="The same, in each later round.")
     completions: int = Field(4, ge=2, description="Answers sampled for each prompt.")
     annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
+    labelled_by: Literal["simulated", "people"] = Field(
+        "simulated", description="Who labels in an embedded scenario; people do it on the pages of `trueline serve`."
+    )
 
 
 class LabellingConfig(Section):
@@ -61,6 +64,9 @@ class LabellingConfig(Section):
     most: int = Field(5, ge=1, description="Where they disagree, one more at a time is asked, up to so many.")
     ratings: bool = Field(True, description="Beside the preference, both answers are rated in every dimension.")
     again: float = Field(0.05, ge=0, le=1, description="Share of tasks that a person gets a second time, flipped.")
+    webhook: str = Field(
+        "", pattern=r"^(https?://.+)?$", description="Each judgement is told to this URL, signed; empty: to none."
+    )
     lease: float = Field(900, ge=10, description="A task is kept for a person who went silent so long. Seconds.")
 
 

@@ -32,12 +32,14 @@ def collect(
     collected = run(opened, loaded, prompts, f"policy:{Path(name).name}", seed, round_)
     with FeedbackStore.open(opened.store_path) as store:
         counts = store.counts()
-    people = "simulated annotators" if opened.scenario else "nobody yet: label the answers and import the labels"
+    people = "simulated annotators"
+    if opened.labelled_by_people:
+        people = f"nobody yet; {collected.queued} items wait in the queue: `trueline serve`"
     text = (
         f"{collected.completions} answers to {collected.prompts} prompts, {held_out} of them held out; "
         f"{collected.ratings} ratings and {collected.comparisons} comparisons by {people}"
     )
     if not held_out:
         text += f"\n{NOTHING_HELD_OUT}"
-    result = {**vars(collected), "held_out": held_out, "simulated": opened.scenario is not None, "store": counts}
+    result = {**vars(collected), "held_out": held_out, "simulated": not opened.labelled_by_people, "store": counts}
     finish(result, text, as_json=as_json)

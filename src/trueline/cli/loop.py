@@ -14,13 +14,22 @@ def loop(
     project: ProjectOption = Path(),
     rounds: Annotated[Optional[int], typer.Option(help="Times round; loop.rounds where not given.")] = None,  # noqa: UP045
     name: Annotated[str, typer.Option(help="The run's name under runs/; loop-001 and so on where not given.")] = "",
+    annotators: Annotated[
+        str, typer.Option(help='"people": labels are waited for, from the pages of `trueline serve`; or "simulated".')
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Go round: collect and label, learn a reward, align, evaluate, again."""
+    from trueline.errors import InputError
     from trueline.loop.project import Project
     from trueline.loop.rounds import run_loop
 
     opened = Project.open(project)
+    if annotators:
+        if annotators not in ("people", "simulated"):
+            raise InputError(f"--annotators {annotators!r}: must be people or simulated")
+        collecting = opened.config.collect.model_copy(update={"labelled_by": annotators})
+        opened = Project(opened.folder, opened.config.model_copy(update={"collect": collecting}))
     folder = opened.run_folder(name or opened.next_run("loop"))
     result = run_loop(
         opened,

@@ -1,4 +1,4 @@
-"""Gather answers to prompts and, in an embedded scenario, simulated annotators' judgements of them."""
+"""Gather answers to prompts, and simulated annotators' judgements of them or a place in the queue for people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trueline.align.experience import answer
 from trueline.feedback.annotators import SimulatedAnnotator, panel
+from trueline.feedback.labelling.items import add_items, unjudged
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.project import Project
 from trueline.policy.load import Policy
@@ -20,6 +21,7 @@ class Collected:
     completions: int
     ratings: int
     comparisons: int
+    queued: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Panels:
 def collect(
     project: Project, policy: Policy, prompts: Sequence[Prompt], source: str, seed: int, round_: int
 ) -> Collected:
-    """Sample answers and add them to the store, in a scenario with labels: every answer is rated by one teacher and
-    one judge, and each prompt's first two answers are compared by one of each. Repeating it adds nothing.
+    """Sample answers and add them to the store. Where people label, they come into the queue, pair by pair; else every
+    answer is rated by one simulated teacher and one judge, and each prompt's first two answers are compared by one of
+    each. Repeating it adds nothing.
     """
     exchanges: list[Exchange] = []
     config = project.config
@@ -50,12 +53,15 @@ def collect(
     ratings, comparisons = _label(project, exchanges, seed)
     with FeedbackStore.open(project.store_path) as store:
         store.add(exchanges, ratings, comparisons)
-    return Collected(len(prompts), len({e.completion.id for e in exchanges}), len(ratings), len(comparisons))
+        people = project.labelled_by_people
+        queued = add_items(store, unjudged(store), config.labelling.judgements) if people else 0
+    distinct = {e.completion.id for e in exchanges}
+    return Collected(len(prompts), len(distinct), len(ratings), len(comparisons), queued)
 
 
 def _label(project: Project, exchanges: Sequence[Exchange], seed: int) -> tuple[list[Rating], list[Comparison]]:
     scenario = project.scenario
-    if scenario is None:
+    if scenario is None or project.labelled_by_people:
         return [], []
     panels = Panels.of(project.config.collect.annotators, seed)
     dimensions = project.config.project.dimensions

@@ -42,6 +42,11 @@ class Project:
         return load_scenario(self.config.project.scenario) if self.config.project.scenario else None
 
     @property
+    def labelled_by_people(self) -> bool:
+        """Whether answers wait for people, rather than for a scenario's simulated annotators."""
+        return self.config.project.scenario == "" or self.config.collect.labelled_by == "people"
+
+    @property
     def base_policy(self) -> str:
         """Where the policy that everything starts from is: a folder or a hub name."""
         model = self.config.policy.model

@@ -18,7 +18,6 @@ from typing import Any
 from trueline import durable
 from trueline.align.journal import Row, read_metrics
 from trueline.config import Config
-from trueline.errors import InputError
 from trueline.loop.evaluating import evaluate
 from trueline.loop.project import Project
 from trueline.loop.stages import (
@@ -34,6 +33,7 @@ from trueline.loop.stages import (
 from trueline.reward.base import FitReport
 from trueline.reward.registry import load_reward
 
+JUDGE_NOTE = "a reward model that learned from other people's labels than the one trained against"
 Say = Callable[[str], None]
 
 
@@ -50,11 +50,6 @@ class Round:
 
 def run_loop(project: Project, folder: Path, rounds: int, say: Say, on_step: Callable[[Row], None]) -> Path:
     """Start a loop, or go on with one; returns the path of its last report.html."""
-    if project.scenario is None:
-        raise InputError(
-            f"{project.folder}: `trueline loop` needs a scenario that labels answers; with imported labels run "
-            "`trueline reward`, `trueline align` and `trueline evaluate`"
-        )
     if not (folder / "run.json").exists():
         durable.write_json(
             folder / "run.json",
@@ -89,10 +84,11 @@ def _round(
     durable.remove_pending(here)
     policy = str(before[-1].policy) if before else project.base_policy
     n = config.collect.prompts if number == 1 else config.collect.prompts_later
-    snapshot = collect_stage(project, policy, n, seed, number, here / "snapshot.jsonl")
+    snapshot = collect_stage(project, policy, n, seed, number, here / "snapshot.jsonl", say)
+    simulated = all(a.simulated for a in snapshot.annotators)
     say(
         f"  labels: {len(snapshot.completions)} answers, {len(snapshot.ratings)} ratings by "
-        f"{len(snapshot.annotators)} simulated annotators (snapshot {snapshot.sha256[:12]})"
+        f"{len(snapshot.annotators)} {'simulated ' if simulated else ''}annotators (snapshot {snapshot.sha256[:12]})"
     )
     taught, judged = teaching_parts(project, snapshot)
     reward = fit_stage(taught, config, here / "reward")
@@ -117,8 +113,8 @@ def _report(project: Project, rounds: list[Round], target: Path, what: str) -> P
         str(last.policy),
         load_reward(last.folder / "judge"),
         target,
-        title=f"{project.config.project.scenario}: base policy against {what}",
-        judge_note=TRUTH_NOTE,
+        title=f"{project.config.project.scenario or project.folder.resolve().name}: base policy against {what}",
+        judge_note=TRUTH_NOTE if project.scenario else JUDGE_NOTE,
         curves=curves(rounds),
         reward_models=[
             _fit_row(r, name, fit) for r in rounds for name, fit in (("reward", r.reward), ("judge", r.judge))

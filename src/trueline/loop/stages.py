@@ -22,6 +22,7 @@ from trueline.loop.collecting import Panels, collect
 from trueline.loop.evaluating import evaluate
 from trueline.loop.judging import make_judge
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
+from trueline.loop.people import halves, wait_for_people
 from trueline.loop.project import Project, absolute, relative
 from trueline.loop.reward_card import audit_findings, write_short_card
 from trueline.policy.load import load_policy
@@ -45,12 +46,18 @@ def take_snapshot(project: Project, target: Path) -> FeedbackSnapshot:
     return FeedbackSnapshot.load(target)
 
 
-def collect_stage(project: Project, policy: str, n: int, seed: int, round_: int, target: Path) -> FeedbackSnapshot:
-    """Answers of `policy` to n new prompts and some held-out ones, labelled where the scenario can, in a snapshot."""
+def collect_stage(
+    project: Project, policy: str, n: int, seed: int, round_: int, target: Path, say: Callable[[str], None]
+) -> FeedbackSnapshot:
+    """Answers of `policy` to n new prompts and some held-out ones, labelled by the scenario or by people, who are waited
+    for; then a snapshot of all feedback.
+    """
     if not target.exists():
         prompts = project.prompts_to_ask(n, seed, round_)
         loaded = load_policy(policy, trust_remote_code=project.config.policy.trust_remote_code)
         collect(project, loaded, prompts, f"policy:round-{round_ - 1}", seed, round_)
+        if project.labelled_by_people:
+            wait_for_people(project, say)
     return take_snapshot(project, target)
 
 
@@ -108,7 +115,9 @@ def read_fit(target: Path) -> FitReport:
 
 
 def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
-    """The teachers' labels and the judges' labels of a simulated panel: other people judge than teach."""
+    """The teachers' labels and the judges' labels: other people judge than teach, where there are others."""
+    if project.labelled_by_people:
+        return halves(snapshot)
     panels = Panels.of(project.config.collect.annotators, project.config.project.seed)
     return (
         snapshot.by_annotators({p.name for p in panels.teachers}),

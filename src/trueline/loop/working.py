@@ -13,6 +13,7 @@ from trueline.feedback import jobs
 from trueline.feedback.labelling.items import Item, add_items
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.project import Project
+from trueline.loop.webhooks import deliver
 from trueline.records import Message, Prompt
 
 if TYPE_CHECKING:
@@ -77,4 +78,9 @@ def answer_twice(worker: Worker, job: jobs.Job) -> dict[str, Any]:
     return {"item": item.id}
 
 
-KINDS: Mapping[str, Callable[[Worker, jobs.Job], dict[str, Any]]] = {"answer": answer_twice}
+def tell(worker: Worker, job: jobs.Job) -> dict[str, Any]:
+    """An event to the project's webhook."""
+    return {"status": deliver(worker.project.config.labelling.webhook, job.content)}
+
+
+KINDS: Mapping[str, Callable[[Worker, jobs.Job], dict[str, Any]]] = {"answer": answer_twice, "webhook": tell}

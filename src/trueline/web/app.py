@@ -31,6 +31,7 @@ def create_app(site: Site) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.site = site
+    app.state.imports = {}
     app.state.requests = Rate(REQUESTS_A_MINUTE, 60)
     app.state.tries = Rate(TRIES_A_MINUTE, 60)
     for router in ROUTERS:

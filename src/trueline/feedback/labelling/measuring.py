@@ -47,10 +47,21 @@ def measure(store: FeedbackStore, dimensions: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-def _people(said: list[from_store.Said], dimensions: tuple[str, ...]) -> list[dict[str, Any]]:
+def weights(store: FeedbackStore) -> dict[str, float]:
+    """How reliable each annotator is beside the others, by their comparisons; none where there are too few."""
+    return _weights(from_store.everything(store))
+
+
+def _weights(said: list[from_store.Said]) -> dict[str, float]:
     duels = from_store.duels(said)
-    fitted = bradley_terry(duels) if len(duels) >= ENOUGH_DUELS else None
-    weights = dict(zip(fitted.annotators, fitted.reliabilities.tolist(), strict=True)) if fitted else {}
+    if len(duels) < ENOUGH_DUELS:
+        return {}
+    fitted = bradley_terry(duels)
+    return dict(zip(fitted.annotators, fitted.reliabilities.tolist(), strict=True))
+
+
+def _people(said: list[from_store.Said], dimensions: tuple[str, ...]) -> list[dict[str, Any]]:
+    reliable = _weights(said)
     gold = {g.annotator: g.right for g in gold_scores(*from_store.gold_votes(said), "preference")}
     paces = {p.annotator: p for p in pace(from_store.seconds(said))}
     again = {c.annotator: c for c in consistency(from_store.repeats(said), "preference")}
@@ -62,7 +73,7 @@ def _people(said: list[from_store.Said], dimensions: tuple[str, ...]) -> list[di
         {
             "name": name,
             "judgements": n,
-            "weight": weights.get(name),
+            "weight": reliable.get(name),
             "gold": _json(gold.get(name)),
             "same_again": _json(again[name].same) if name in again else None,
             "one_sided": _json(again[name].one_sided) if name in again else None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from trueline.feedback import jobs
 from trueline.feedback.labelling import judging
 from trueline.feedback.labelling.progress import progress
 from trueline.feedback.labelling.records import Judgement, Task
@@ -81,6 +82,9 @@ def judge(
     done = judging.submit(site.queue, task, me.name, said, key, site.dimensions)
     if done.repeated:
         response.status_code = 200
+    elif site.config.labelling.webhook:
+        event = {"kind": "judgement", "event": done.event, "task": task, "annotator": me.name, **said.as_json()}
+        jobs.ask(site.store, "webhook", event, me.name, site.queue.clock())
     return vars(done)
 
 
