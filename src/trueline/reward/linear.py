@@ -31,18 +31,17 @@ from trueline.reward.base import Attribution, FitReport
 from trueline.reward.calibrate import temperature
 from trueline.reward.checking import ENOUGH, check
 from trueline.reward.design import Design
-from trueline.reward.features import SPARSE, Features, candidates
+from trueline.reward.features import SAMPLE, SPARSE, Features, candidates
 from trueline.reward.kernel import Kernel
 from trueline.reward.labels import Pairs, Targets, ordered_pairs, preference_pairs, rating_targets
 from trueline.reward.objective import shorten
 from trueline.reward.scale import Scale, log_lengths
-from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, fold_of, thinned
+from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, thinned
+from trueline.reward.unseen import unseen_scores
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 # Labels that a penalty is chosen on, and a set of features (with every other penalty): a part serves as well as all.
 PENALTY_LABELS, CHOICE_LABELS = 2000, 800
-# Folds of the margins that give the temperature.
-TEMPERATURE_FOLDS = 10
 # The share of the error that a larger set of features must take away: it makes learning and scoring twice as slow.
 LEAST_GAIN = 0.02
 KINDS = ("linear", "svm")
@@ -258,20 +257,27 @@ class LinearReward:
         _check_finite(x, exchanges)
         kernel = Kernel.fit(x) if self.kind == "svm" and self.config.kernel == "rbf" else None
         design = kernel.map(x) if kernel else x
-        prompt_of = [e.completion.prompt_id for e in exchanges]
-        unseen = np.full((len(exchanges), len(labels)), np.nan)
         trials, solved = [], []
-        for i, each in enumerate(labels):
+        for each in labels:
             problem, some = Problem.of(design, place, each, self.kind), thinned(each, PENALTY_LABELS)
             part = problem if some is each else Problem.of(design, place, some, self.kind)
             trials.append(cross_validate(part, PENALTIES))
             solved.append(problem.solve(trials[-1].penalty))
-            unseen[:, i] = _unseen(design, prompt_of, problem, each.groups, trials[-1].penalty)
         coef = np.stack([w for w, _ in solved])
         if kernel:
             coef = coef @ kernel.root.T
         intercept, lengths = np.array([b for _, b in solved]), log_lengths(exchanges)
         scale = Scale.fit(_raw(x, kernel, coef, intercept), lengths, length_control=self.config.length_control)
+
+        def design_without(seen: np.ndarray) -> Design:
+            if len(exchanges) > SAMPLE:  # features of a sample hardly know a prompt
+                return design
+            fresh = Features.fit([e for e, keep in zip(exchanges, seen, strict=True) if keep], self.config, blocks)
+            x = fresh.matrix(exchanges)
+            return Kernel.fit(x.rows(seen)).map(x) if kernel else x
+
+        penalties = [t.penalty for t in trials]
+        unseen = unseen_scores(exchanges, place, labels, penalties, self.kind, design_without)
         temperatures = self._temperatures(known, place, scale.apply(unseen, lengths))
         scale = scale.with_temperature(temperatures)
         return Learned(features, kernel, coef, intercept, x.mean(), x.spread(), scale), trials
@@ -350,23 +356,6 @@ def _used(known: FeedbackSnapshot, labels: Sequence[Targets | Pairs]) -> tuple[l
     """The labelled exchanges in the order of their ids, and the row of each."""
     used = sorted({i for each in labels for i in _ids(each)})
     return [known.exchange(i) for i in used], {i: row for row, i in enumerate(used)}
-
-
-def _unseen(
-    design: Design, prompt_of: Sequence[str], problem: Problem, groups: Sequence[str], penalty: float
-) -> np.ndarray:
-    """(n,) raw scores of rows by weights found without their prompts; nan beyond prompts of some 2000 labels.
-
-    A model of fewer labels is worse, and would give a temperature too high: nine tenths at least are learned from.
-    """
-    parts = max(TEMPERATURE_FOLDS, len(groups) // PENALTY_LABELS)
-    fold = fold_of(groups, parts)
-    of_label, of_row = np.array([fold[g] for g in groups]), np.array([fold.get(p, -1) for p in prompt_of])
-    found = np.full(len(of_row), np.nan)
-    for held in range(min(parts, len(fold), -(-PENALTY_LABELS * parts // len(groups)))):
-        w, b = problem.solve(penalty, of_label != held)
-        found[of_row == held] = design.rows(of_row == held) @ w + b
-    return found
 
 
 def _check_finite(x: Design, exchanges: Sequence[Exchange]) -> None:

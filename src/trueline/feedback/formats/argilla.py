@@ -2,7 +2,8 @@
 
 A rating question named like a dimension, 1 to 5, is a rating; where there are two answers, one named for the answer
 too, such as `quality_response1`. A label question that names one of two answers, and a ranking, is a preference
-("better", 2 of 3) in the dimension of the question's name, else overall. Only submitted responses count; suggestions are left out.
+("better", 2 of 3) in the dimension of the question's name, else overall. Only submitted responses count; suggestions
+are left out.
 """
 
 from __future__ import annotations

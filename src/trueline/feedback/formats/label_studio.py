@@ -1,8 +1,8 @@
 """Label Studio's JSON export: tasks with `data` and `annotations`, whose `result` holds what was said.
 
 A rating (stars), a number or a choice of "1" to "5" that is named like a dimension is a rating; `to_name` tells of
-which answer where there are two. A pairwise result, and a choice that names a side, is a preference ("better", 2 of 3) in
-the dimension of its name, else overall. Cancelled annotations and predictions are left out.
+which answer where there are two. A pairwise result, and a choice that names a side, is a preference ("better", 2 of 3)
+in the dimension of its name, else overall. Cancelled annotations and predictions are left out.
 """
 
 from __future__ import annotations
