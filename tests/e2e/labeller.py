@@ -1,4 +1,6 @@
-"""One annotator as a process of its own, over HTTP: python labeller.py PORT TOKEN SEED LOG
+"""One annotator as a process of its own, over HTTP: python labeller.py PORT TOKEN SEED LOG [THINK]
+
+THINK: seconds between a task and its judgement, on average.
 
 Goes on through refused connections and 503s with the same Idempotency-Key, as the page does, and writes a line to LOG
 for each judgement that the server acknowledged. Ends when nothing is left for it, or when LOG.stop exists.
@@ -44,7 +46,7 @@ class Server:
             time.sleep(0.05)
 
 
-def main(port, token, seed, log):
+def main(port, token, seed, log, think="0"):
     rng, server, number = random.Random(seed), Server(int(port), token), 0
     with Path(log).open("a") as file:
         while not Path(f"{log}.stop").exists():
@@ -55,6 +57,7 @@ def main(port, token, seed, log):
             marks = [{d: rng.randint(3, 4) for d in DIMENSIONS} for _ in task["answers"]]
             body = {"shown": [a["id"] for a in task["answers"]], "preference": 0, "marks": marks}
             number += 1
+            time.sleep(rng.uniform(0, 2 * float(think)))
             path, key = f"/api/v1/tasks/{task['id']}/judgement", f"{seed}-{number}"
             status, answer = server.ask(path, body, key)
             if status in (200, 201):

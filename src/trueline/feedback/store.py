@@ -207,14 +207,14 @@ def _labels(
     """The labels that count now, by key, for the given completions."""
     found = {}
     for part in _chunks(sorted(first)):
-        for row in c.execute(_current(table, key).where(table.c[key[0]].in_(part))).mappings():
+        for row in c.execute(_current(table, key, table.c[key[0]].in_(part))).mappings():
             found[tuple(row[k] for k in key)] = tuple(row[v] for v in values)
     return found
 
 
-def _current(table: sa.Table, key: tuple[str, ...]) -> sa.Select[Any]:
-    """The newest event of each key, where it does not withdraw the label."""
-    newest = sa.select(sa.func.max(table.c.event)).group_by(*(table.c[k] for k in key))
+def _current(table: sa.Table, key: tuple[str, ...], *some: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The newest event of each key, where it does not withdraw the label; of some keys only."""
+    newest = sa.select(sa.func.max(table.c.event)).where(*some).group_by(*(table.c[k] for k in key))
     counts = sa.select(table).where(table.c.event.in_(newest), ~table.c.withdrawn)
     return counts.order_by(*(table.c[k] for k in key))
 
