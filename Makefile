@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: quickstart test lint bench bench-reward bench-peers base-policy assistant browser clean
+.PHONY: quickstart test lint bench bench-reward bench-peers base-policy assistant debian clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/trueline quickstart
 
-test: $(INSTALLED_DEV) browser lint
+test: $(INSTALLED_DEV) debian lint
 	$(BIN)/python -m pytest
 
 lint: $(INSTALLED_DEV)
@@ -56,10 +56,15 @@ $(INSTALLED_DEV): $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# Where this runs as root on Debian, the browser tests bring their browser; elsewhere they skip and say so.
-browser:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+# Where this runs as root on Debian, the tests bring their browser and database; elsewhere those that need them skip and
+# say so.
+debian:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  missing=; \
+	  command -v chromium >/dev/null || missing="$$missing chromium"; \
+	  ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	  if [ -n "$$missing" ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; fi; fi
 
 clean:
 	rm -rf $(VENV) .venv-trl .venv-trl-ppo build dist quickstart .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,8 @@
 """The REST API: what one may and may not do, by status; and that labels arrive as they were meant."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from conftest import PASSWORD, judgement
@@ -221,3 +223,14 @@ def test_without_the_store_people_are_told_to_try_again(pages, monkeypatch):
     found = anna.post("/api/v1/next")
     assert found.status_code == 503 and found.headers["retry-after"] == "2"
     assert "server closed" not in found.text
+
+
+def test_the_server_never_imports_torch_and_stays_small():
+    code = (
+        "import sys; from pathlib import Path\n"
+        "import trueline.web.app, trueline.cli.serve, uvicorn\n"
+        "print([m for m in ('torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'ray') if m in sys.modules])\n"
+        "print(Path('/proc/self/status').read_text().split('VmRSS:')[1].split()[0])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert found[0] == "[]" and int(found[1]) < 150_000

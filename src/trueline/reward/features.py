@@ -52,7 +52,7 @@ _ARRAYS = ("prompt_basis", "answer_basis", "centre", "scale")
 
 
 def candidates(config: RewardConfig, *, within_prompts: bool = False) -> list[tuple[FeatureBlock, ...]]:
-    """The sets to choose from, the leanest first; only the set that the settings name, if they name one.
+    """The sets to choose from, the plain one first; only the set that the settings name, if they name one.
 
     within_prompts: learned are only differences of answers to one prompt, in which what the prompt alone adds cancels.
     """
@@ -62,7 +62,7 @@ def candidates(config: RewardConfig, *, within_prompts: bool = False) -> list[tu
         return [tuple(b for b in get_args(FeatureBlock) if b in config.features)]
     more: tuple[FeatureBlock, ...] = ("embedding",) if config.embedding else ()
     plain = (*PLAIN, *more)
-    sets = [tuple(b for b in plain if b != "interactions"), plain, (*plain, "characters")]
+    sets = [plain, (*plain, "characters")]
     return sets if within_prompts else [*sets, (*plain, "prompt"), (*plain, "characters", "prompt")]
 
 

@@ -221,7 +221,7 @@ class LinearReward:
     ) -> tuple[tuple[FeatureBlock, ...], dict[str, float]]:
         """The set of features that predicts unseen prompts best, and the relative error of each (1: knows nothing).
 
-        Another set than the leanest must be better by more than a standard error, and by 2%. Chosen on a part of the
+        Another set than the plain one must be better by more than a standard error, and by 2%. Chosen on a part of the
         labels; for the kernel "rbf" as the linear svm sees them.
         """
         sets = candidates(self.config, within_prompts=all(isinstance(each, Pairs) for each in labels))
