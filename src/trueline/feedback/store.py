@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,14 +47,18 @@ class Added:
 
 @dataclass(frozen=True)
 class FeedbackStore:
+    """turn: who writes waits here for other threads, in order; SQLite itself only looks again after a while."""
+
     engine: sa.Engine
     place: str
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext, repr=False, compare=False)
 
     @classmethod
     def open(cls, place: Path | str) -> FeedbackStore:
         """Open or make a store and bring its tables up to date; a file path is SQLite, else an SQLAlchemy URL."""
         engine = make_engine(place)
-        store = cls(engine, engine.url.render_as_string() if "://" in str(place) else str(place))
+        turn = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        store = cls(engine, engine.url.render_as_string() if "://" in str(place) else str(place), turn)
         with store.transaction() as connection:
             migrate(connection)
         return store
@@ -142,7 +147,7 @@ class FeedbackStore:
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One transaction; the database's own complaints come out as one line."""
-        with self._named_errors(), self.engine.begin() as connection:
+        with self.turn, self._named_errors(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
