@@ -2,7 +2,7 @@
 
 Prints seconds to the first page, the server's memory, `next` at the median and at 95%, and an export of 50,000
 judgements. Each annotator is a process that asks over HTTP, as tests/e2e/labeller.py does, for --seconds; between a
-task and its judgement it waits --think seconds, as people do (0: as fast as it can).
+task and its judgement it waits --think seconds, as people do (0: as fast as it can). They arrive 0.3 s apart.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from trueline.feedback.labelling.records import Judgement  # noqa: E402
 from trueline.feedback.store import FeedbackStore  # noqa: E402
 from trueline.records import Exchange, Prompt  # noqa: E402
 
-OVERLAP, BATCH = 3, 2000
+OVERLAP, BATCH, ARRIVAL = 3, 2000, 0.3
 DIMENSIONS = ("quality", "safety", "consistency")
 
 
@@ -48,20 +48,11 @@ def fill(store: FeedbackStore, items: int) -> None:
 
 def load(server: Serving, tokens: list[str], folder: Path, seconds: float, think: float) -> list[float]:
     """All times of `next`, in seconds."""
-    people = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(E2E / "labeller.py"),
-                str(server.port),
-                t,
-                str(i),
-                str(folder / f"{i}.log"),
-                str(think),
-            ]
-        )
-        for i, t in enumerate(tokens)
-    ]
+    people = []
+    for i, token in enumerate(tokens):
+        command = [sys.executable, str(E2E / "labeller.py"), str(server.port), token, str(i), str(folder / f"{i}.log")]
+        people.append(subprocess.Popen([*command, str(think)]))
+        time.sleep(ARRIVAL)
     time.sleep(seconds)
     for i in range(len(people)):
         (folder / f"{i}.log.stop").touch()
