@@ -49,8 +49,8 @@ def take_snapshot(project: Project, target: Path) -> FeedbackSnapshot:
 def collect_stage(
     project: Project, policy: str, n: int, seed: int, round_: int, target: Path, say: Callable[[str], None]
 ) -> FeedbackSnapshot:
-    """Answers of `policy` to n new prompts and some held-out ones, labelled by the scenario or by people, who are waited
-    for; then a snapshot of all feedback.
+    """Answers of `policy` to n new prompts and some held-out ones, labelled by the scenario or by people, who are
+    waited for; then a snapshot of all feedback.
     """
     if not target.exists():
         prompts = project.prompts_to_ask(n, seed, round_)
