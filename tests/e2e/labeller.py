@@ -35,7 +35,7 @@ class Server:
                 self.connection.request("POST", path, json.dumps(body) if body is not None else None, headers)
                 response = self.connection.getresponse()
                 found = response.read()
-                if response.status != 503:
+                if response.status not in (429, 503):
                     if path.endswith("/next"):
                         self.times.append(time.monotonic() - started)
                     return response.status, json.loads(found) if found else None

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import PASSWORD, judgement
+from visitors import PASSWORD, judgement
 
 from trueline.errors import InputError
 
@@ -126,6 +126,14 @@ def test_guessing_passwords_is_slowed(pages):
     guest = pages.client()
     codes = [guest.post("/sign-in", data={"name": "Ada", "password": str(i)}).status_code for i in range(12)]
     assert codes[:10] == [403] * 10 and codes[10:] == [429] * 2
+
+
+def test_a_program_that_asks_too_fast_is_slowed_and_nobody_else(pages):
+    pages.app.state.requests.most = 5
+    anna, ben = pages.client("Anna"), pages.client("Ben")
+    found = [anna.get("/api/v1/me") for _ in range(6)]
+    assert [f.status_code for f in found] == [200] * 5 + [429] and found[5].headers["retry-after"] == "2"
+    assert ben.get("/api/v1/me").status_code == 200
 
 
 def test_forms_from_other_sites_and_other_names_for_the_server_are_refused(pages):

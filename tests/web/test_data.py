@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import judgement
+from visitors import judgement
 
 from trueline.config import Config, LabellingConfig, ProjectConfig
 from trueline.feedback import jobs

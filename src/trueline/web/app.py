@@ -52,7 +52,7 @@ def create_app(site: Site) -> FastAPI:
 def _refused(request: Request, error: Refused) -> Response:
     if error.status == 401 and "text/html" in request.headers.get("accept", "") and request.method == "GET":
         return RedirectResponse("/sign-in", 303)
-    return _error(error.status, str(error), **error.details)
+    return _error(error.status, str(error), retry=2 if error.status == 429 else 0, **error.details)
 
 
 def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -65,12 +65,14 @@ def check_csrf(expected: str, given: str) -> None:
 
 
 def need(role: Role) -> Callable[..., Visitor]:
-    """A dependency: a visitor with at least this role. Refused: nobody known (401), not allowed (403)."""
+    """A dependency: a visitor of at least this role. Refused: unknown (401), not allowed (403), too fast (429)."""
 
     def check(request: Request, _1: Bearer, _2: Cookie) -> Visitor:
         found = visitor(request)
         if found is None:
             raise Refused(401, "sign in first, or send a valid token")
+        if not request.app.state.requests.allows(found.name):
+            raise Refused(429, "too many requests; wait a little")
         if not found.account.may(role):
             raise Refused(403, f"this needs the role {role}; yours is {found.account.role}")
         return found

@@ -5,7 +5,7 @@ import random
 import krippendorff
 import numpy as np
 import pytest
-from conftest import judgement
+from visitors import judgement
 
 PEOPLE = ("Anna", "Ben", "Clara")
 
