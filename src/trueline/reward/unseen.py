@@ -16,8 +16,8 @@ from trueline.reward.labels import Pairs, Targets
 from trueline.reward.solvers import Problem, fold_of
 
 # A model of fewer labels is worse, and would give a temperature too high: four fifths at least are learned from, and
-# of many labels all but some 2,000. About 400 labels are scored; a temperature needs no more.
-FOLDS, FOLD_LABELS, ENOUGH_LABELS = 5, 2000, 400
+# of many labels all but some 2,000. About 1,000 labels are scored: the temperature of fewer is noisy.
+FOLDS, FOLD_LABELS, ENOUGH_LABELS = 5, 2000, 1000
 
 
 def unseen_scores(
