@@ -2,8 +2,7 @@
 
     python benchmarks/reward_curves.py
 
-Linear models on the answer's words, five folds; writes reward_curves.json. The ceiling is what the labels themselves
-allow: pairs that stand in the data in both orders contradict themselves.
+Linear models on the answer's words, five folds; writes reward_curves.json.
 """
 
 from __future__ import annotations

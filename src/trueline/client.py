@@ -8,6 +8,7 @@ while task := client.next():
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,6 @@ from urllib.request import Request, urlopen
 
 from trueline import durable
 from trueline.errors import InputError, RunError
-
-PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Client:
     def export(self, name: str, target: Path) -> None:
         """Write an export, such as preferences.jsonl, to a file: whole, or not at all."""
         with self._open("GET", f"export/{name}", None, "") as answer:
-            durable.write_file(target, answer.read())
+            durable.fill_file(target, lambda file: shutil.copyfileobj(answer, file))
 
     def _ask(self, method: str, path: str, body: Any = None, key: str = "") -> dict[str, Any] | None:
         with self._open(method, path, body, key) as answer:

@@ -10,7 +10,7 @@ from trueline.config import LabellingConfig
 from trueline.feedback import queue_tables as q
 from trueline.feedback.labelling.items import Item, add_items, unjudged
 from trueline.feedback.labelling.judging import flag, skip, standing, submit, undo
-from trueline.feedback.labelling.queue import Queue
+from trueline.feedback.labelling.queue import Queue, open_item
 from trueline.feedback.labelling.records import OVERALL, Judgement, Refused
 from trueline.records import Exchange, Prompt
 
@@ -319,6 +319,20 @@ def test_an_item_held_for_one_person_goes_to_nobody_else(store, exchanges):
     add_items(store, [Item(a.prompt.id, a.completion.id, b.completion.id, held_for="Anna")], 1)
     queue = Queue(store, LabellingConfig(), Clock())
     assert queue.claim("Ben") is None and queue.claim("Anna") is not None
+
+
+def test_an_item_that_is_opened_is_the_one_that_the_label_page_shows(store):
+    """Also where the person holds a later task: a reviewer opens what they left, a chat waits meanwhile."""
+    queue = filled(store)
+    first = queue.claim("Anna")
+    queue.clock.now += 1
+    with store.engine.connect() as c:
+        other = next(i for i in c.execute(sa.select(q.items.c.id)).scalars() if i != first.item_id)
+    later = open_item(queue, other, "Anna")
+    assert queue.claim("Anna").id == later.id
+    queue.clock.now += 1
+    assert open_item(queue, first.item_id, "Anna").id == first.id
+    assert queue.claim("Anna").id == first.id
 
 
 def invariants(store, queue):

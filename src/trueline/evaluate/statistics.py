@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.special import ndtri
 
-Z = float(ndtri(0.975))
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure, its 95% interval and the number of prompts behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+from trueline.feedback.quality.interval import Interval as Interval
+from trueline.feedback.quality.interval import wilson as wilson
 
 
 def _resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -37,16 +25,6 @@ def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> 
         return wilson(int(values.sum()), len(values))
     low, high = np.quantile(_resampled_means(values, resamples, seed), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high), len(values))
-
-
-def wilson(hits: int, n: int) -> Interval:
-    """A share with Wilson's score interval (1927), which is not degenerate at 0 and 1, as the bootstrap is."""
-    p = hits / n
-    centre, spread = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-    scale = 1 + Z**2 / n
-    low = float((centre - spread) / scale) if hits else 0.0
-    high = float((centre + spread) / scale) if hits < n else 1.0
-    return Interval(p, low, high, n)
 
 
 def paired_difference(before: np.ndarray, after: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:

@@ -58,15 +58,15 @@ def find(store: FeedbackStore, job: int) -> Job | None:
 def take(store: FeedbackStore, now: float, lease: float) -> Job | None:
     """The oldest job that waits, or whose worker went silent; after three tries that ended so it has failed."""
     left = (jobs.c.state == "taken") & (jobs.c.leased_until < now)
+    some = (jobs.c.state == "waiting") | left
+    with store.reading() as c:  # an idle worker asks often: it must not stand in the way of those who write
+        if c.execute(sa.select(jobs.c.id).where(some).limit(1)).first() is None:
+            return None
     with store.transaction() as c:
         given_up = {"state": "failed", "result": {"error": "the worker ended three times while doing this"}}
         c.execute(jobs.update().where(left, jobs.c.tries >= TRIES).values(**given_up))
         row = c.execute(
-            sa.select(jobs)
-            .where((jobs.c.state == "waiting") | left)
-            .order_by(jobs.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
+            sa.select(jobs).where(some).order_by(jobs.c.id).limit(1).with_for_update(skip_locked=True)
         ).first()
         if row is None:
             return None

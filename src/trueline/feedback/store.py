@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from alembic.util import CommandError
@@ -30,6 +31,7 @@ from trueline.records import (
 )
 
 CHUNK = 400
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,19 +101,19 @@ class FeedbackStore:
             return Added(new_prompts, new_completions, _add_ratings(c, ratings), _add_comparisons(c, turned))
 
     def prompts(self) -> list[Prompt]:
-        with self.transaction() as c:
+        with self.reading() as c:
             return [read_prompt(row) for row in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
 
     def open_prompts(self) -> list[Prompt]:
         """Those that were imported without an answer: what a project's own policy is to answer."""
         answered = sa.select(t.completions.c.prompt_id).where(t.completions.c.source.like("import:%"))
         query = sa.select(t.prompts).where(t.prompts.c.id.not_in(answered)).order_by(t.prompts.c.id)
-        with self.transaction() as c:
+        with self.reading() as c:
             return [read_prompt(row) for row in c.execute(query)]
 
     def snapshot(self) -> FeedbackSnapshot:
         """All prompts and answers with the labels that count now."""
-        with self.transaction() as c:
+        with self.reading() as c:
             people = {r.name: Annotator(r.name, r.simulated) for r in c.execute(sa.select(t.annotators))}
             prompts = [read_prompt(r) for r in c.execute(sa.select(t.prompts).order_by(t.prompts.c.id))]
             completions = [
@@ -132,7 +134,7 @@ class FeedbackStore:
 
     def counts(self) -> dict[str, int]:
         """Rows of each table of texts and labels."""
-        with self.transaction() as c:
+        with self.reading() as c:
             return {
                 name: int(c.execute(sa.select(sa.func.count()).select_from(t.metadata.tables[name])).scalar_one())
                 for name in t.TEXTS
@@ -165,7 +167,7 @@ class FeedbackStore:
 def _insert_new(c: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]], key: str = "id") -> int:
     """Insert the rows whose key is not there; returns their number."""
     fresh = {row[key]: row for row in rows}
-    for part in _chunks(list(fresh)):
+    for part in chunks(list(fresh)):
         for found in c.execute(sa.select(table.c[key]).where(table.c[key].in_(part))).scalars():
             del fresh[found]
     if fresh:
@@ -173,8 +175,11 @@ def _insert_new(c: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]
     return len(fresh)
 
 
-def _chunks(items: list[str]) -> Iterator[list[str]]:
-    return (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """So many at a time as one statement takes."""
+    left = iter(items)
+    while part := list(itertools.islice(left, CHUNK)):
+        yield part
 
 
 def _add_ratings(c: sa.Connection, ratings: Sequence[Rating]) -> int:
@@ -211,7 +216,7 @@ def _labels(
 ) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The labels that count now, by key, for the given completions."""
     found = {}
-    for part in _chunks(sorted(first)):
+    for part in chunks(sorted(first)):
         for row in c.execute(_current(table, key, table.c[key[0]].in_(part))).mappings():
             found[tuple(row[k] for k in key)] = tuple(row[v] for v in values)
     return found
@@ -227,7 +232,7 @@ def _current(table: sa.Table, key: tuple[str, ...], *some: sa.ColumnElement[bool
 def _check_known(c: sa.Connection, ratings: Sequence[Rating], comparisons: Sequence[Comparison]) -> None:
     ids = {r.completion_id for r in ratings} | {i for x in comparisons for i in (x.a_id, x.b_id)}
     prompt_of: dict[str, str] = {}
-    for part in _chunks(sorted(ids)):
+    for part in chunks(sorted(ids)):
         query = sa.select(t.completions.c.id, t.completions.c.prompt_id).where(t.completions.c.id.in_(part))
         prompt_of.update({row.id: row.prompt_id for row in c.execute(query)})
     for missing in sorted(ids - set(prompt_of)):
@@ -240,7 +245,7 @@ def _check_known(c: sa.Connection, ratings: Sequence[Rating], comparisons: Seque
 def _check_people(c: sa.Connection, people: set[Annotator]) -> None:
     """A simulated label must never pass as a person's, or the other way round."""
     known: dict[str, bool] = {}
-    for part in _chunks([a.name for a in people]):
+    for part in chunks([a.name for a in people]):
         query = sa.select(t.annotators).where(t.annotators.c.name.in_(part))
         known.update({row.name: row.simulated for row in c.execute(query)})
     for a in sorted(people, key=lambda a: a.name):

@@ -18,6 +18,7 @@ from typing import Any
 from trueline import durable
 from trueline.align.journal import Row, read_metrics
 from trueline.config import Config
+from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.evaluating import evaluate
 from trueline.loop.project import Project
 from trueline.loop.stages import (
@@ -25,6 +26,7 @@ from trueline.loop.stages import (
     collect_stage,
     continue_align,
     fit_stage,
+    judge_note,
     read_run,
     start_align,
     teaching_parts,
@@ -33,7 +35,6 @@ from trueline.loop.stages import (
 from trueline.reward.base import FitReport
 from trueline.reward.registry import load_reward
 
-JUDGE_NOTE = "a reward model that learned from other people's labels than the one trained against"
 Say = Callable[[str], None]
 
 
@@ -114,7 +115,7 @@ def _report(project: Project, rounds: list[Round], target: Path, what: str) -> P
         load_reward(last.folder / "judge"),
         target,
         title=f"{project.config.project.scenario or project.folder.resolve().name}: base policy against {what}",
-        judge_note=TRUTH_NOTE if project.scenario else JUDGE_NOTE,
+        judge_note=TRUTH_NOTE if project.scenario else _judge_note(project, last),
         curves=curves(rounds),
         reward_models=[
             _fit_row(r, name, fit) for r in rounds for name, fit in (("reward", r.reward), ("judge", r.judge))
@@ -127,6 +128,12 @@ def _report(project: Project, rounds: list[Round], target: Path, what: str) -> P
             **{f"version of {name}": v for name, v in versions().items()},
         },
     )
+
+
+def _judge_note(project: Project, last: Round) -> str:
+    parts = teaching_parts(project, FeedbackSnapshot.load(last.folder / "snapshot.jsonl"))
+    teachers, judges = ({a.name for a in part.annotators} for part in parts)
+    return judge_note("judge", teachers, judges)
 
 
 def curves(rounds: list[Round]) -> list[dict[str, Any]]:

@@ -218,13 +218,16 @@ def _who_judges(taught: Path, judge: Path) -> str:
         teachers, judges = ({a.name for a in FeedbackSnapshot.load(labels_of(m)).annotators} for m in (taught, judge))
     except InputError:
         return f"the reward model {judge.name!r}; who labelled for it is not on record"
+    return judge_note(judge.name, teachers, judges)
+
+
+def judge_note(name: str, teachers: set[str], judges: set[str]) -> str:
+    """What a report says of a learned judge: whose labels, and how far they are those of the trained reward."""
     both = len(teachers & judges)
     if not both:
-        return (
-            f"the reward model {judge.name!r}, learned from other people's labels than the one that taught the policy"
-        )
+        return f"the reward model {name!r}, learned from other people's labels than the one that taught the policy"
     return (
-        f"the reward model {judge.name!r}; {both} of its {len(judges)} annotators also taught the policy's reward, "
+        f"the reward model {name!r}; {both} of its {len(judges)} annotators also taught the policy's reward, "
         "so that its figures flatter"
     )
 

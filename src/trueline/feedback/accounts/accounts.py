@@ -45,7 +45,7 @@ class Accounts:
     clock: Callable[[], float] = time.time
 
     def all(self) -> list[Account]:
-        with self.store.transaction() as c:
+        with self.store.reading() as c:
             return [_account(r) for r in c.execute(sa.select(a.accounts).order_by(a.accounts.c.name))]
 
     def ensure(self, name: str, role: Role) -> Account:
@@ -80,7 +80,7 @@ class Accounts:
 
     def sign_in(self, name: str, password: str) -> str | None:
         """A session's secret; None where name and password do not belong together."""
-        with self.store.transaction() as c:
+        with self.store.reading() as c:
             row = c.execute(sa.select(a.accounts).where(a.accounts.c.name == name)).first()
         if not passwords.matches(password, row.password if row is not None and row.active else None):
             return None
@@ -107,7 +107,7 @@ class Accounts:
     def tokens(self, name: str) -> list[dict[str, Any]]:
         """What an account's tokens are called, since when and until when; and an id by which to revoke them."""
         query = sa.select(a.secrets).where(a.secrets.c.account == name, a.secrets.c.kind == "token")
-        with self.store.transaction() as c:
+        with self.store.reading() as c:
             rows = c.execute(query.order_by(a.secrets.c.created_at)).all()
         return [
             {"id": r.hash[:16], "label": r.label, "created_at": r.created_at, "expires_at": r.expires_at} for r in rows

@@ -46,7 +46,7 @@ def write(c: sa.Connection, at: float, who: str, action: str, about: str, **deta
 
 def entries(store: FeedbackStore, newest: int = 200) -> list[Entry]:
     """The newest entries, newest first."""
-    with store.transaction() as c:
+    with store.reading() as c:
         rows = c.execute(sa.select(audit_log).order_by(audit_log.c.event.desc()).limit(newest))
         return [Entry(**row) for row in rows.mappings()]
 
@@ -54,7 +54,7 @@ def entries(store: FeedbackStore, newest: int = 200) -> list[Entry]:
 def faults(store: FeedbackStore) -> Iterator[str]:
     """What does not fit in the whole log, in words; nothing where it is as it was written."""
     previous = FIRST
-    with store.transaction() as c:
+    with store.reading() as c:
         for row in c.execute(sa.select(audit_log).order_by(audit_log.c.event)).mappings():
             entry = Entry(**row)
             if entry.previous != previous:

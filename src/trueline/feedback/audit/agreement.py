@@ -12,6 +12,7 @@ import numpy as np
 from trueline.feedback.audit.findings import Figure, Finding, between, percent
 from trueline.feedback.audit.statistics import resampled_counts, share, sums
 from trueline.feedback.audit.tables import PairTable, RatingTable
+from trueline.feedback.quality.alpha import coincidences, ordinal_alpha
 
 LEAST_UNITS = 20
 HARDLY = 0.2
@@ -39,29 +40,8 @@ class PeoplePairs:
 
 
 def krippendorff_alpha(counts: np.ndarray) -> float:
-    """Ordinal alpha (Krippendorff 2011) of (u, v) counts, values in order; nan where all values are one."""
-    return float(_alpha(_coincidences(counts).sum(0)[None])[0])
-
-
-def _coincidences(counts: np.ndarray) -> np.ndarray:
-    """(u, v, v): ordered pairs of values within each unit, each unit weighing as many as it has judgements."""
-    n = counts.astype(np.float64)
-    n = np.where(n.sum(1, keepdims=True) > 1, n, 0)
-    both = n[:, :, None] * n[:, None, :] - np.eye(n.shape[1]) * n[:, None, :]
-    return both / np.maximum(n.sum(1) - 1, 1)[:, None, None]
-
-
-def _alpha(o: np.ndarray) -> np.ndarray:
-    """(r,) alpha of each (r, v, v) coincidence matrix."""
-    n = o.sum(2)
-    reach = np.cumsum(n, axis=1)
-    # The ordinal distance of c and k: all that lies between them, with half of c and k themselves.
-    middle = reach - n / 2
-    distance = (middle[:, :, None] - middle[:, None, :]) ** 2
-    total = n.sum(1)
-    seen = (o * distance).sum((1, 2))
-    expected = (n[:, :, None] * n[:, None, :] * distance).sum((1, 2)) / np.maximum(total - 1, 1)
-    return np.where(expected > 0, 1 - seen / np.where(expected > 0, expected, 1), np.nan)
+    """Ordinal alpha of (u, v) counts, values in order; nan where all values are one."""
+    return float(ordinal_alpha(coincidences(counts).sum(0)[None])[0])
 
 
 def units_of(table: RatingTable | PairTable) -> Units:
@@ -127,14 +107,14 @@ def agreement_findings(table: RatingTable | PairTable, resamples: int) -> list[F
 
 
 def _alpha_finding(units: Units, dimension: str, kind: str, resamples: int) -> Finding | None:
-    o = _coincidences(units.counts)
-    value = float(_alpha(o.sum(0)[None])[0])
+    parts = coincidences(units.counts)
+    value = float(ordinal_alpha(parts.sum(0)[None])[0])
     if not np.isfinite(value):
         return None
-    flat = sums(o.reshape(len(o), -1), units.prompt)[np.bincount(units.prompt) > 0]
+    flat = sums(parts, units.prompt)[np.bincount(units.prompt) > 0]
     drawn = np.concatenate([c @ flat for c in resampled_counts(len(flat), resamples, 0)])
-    low, high = np.nanquantile(_alpha(drawn.reshape(-1, *o.shape[1:])), [0.025, 0.975])
-    figure = Figure(value, float(low), float(high), len(o), "alpha")
+    low, high = np.nanquantile(ordinal_alpha(drawn), [0.025, 0.975])
+    figure = Figure(value, float(low), float(high), len(parts), "alpha")
     return Finding(
         id=f"agreement/{dimension}/{kind}/alpha",
         aspect="agreement",

@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from trueline.durable import PENDING
+from trueline import durable
 from trueline.errors import InputError
 
 # OWASP, "CSV injection": what begins so may be run by a spreadsheet that opens the file.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Written beside, synchronised and renamed at the end; an error leaves what was there."""
-    pending = path.with_name(PENDING + path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pending.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(pending, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    finally:
-        with suppress(OSError):  # its folder may be no folder
-            pending.unlink(missing_ok=True)
-
-
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    with whole_file(path) as file:
+    def fill(file: TextIO) -> int:
         return sum(1 for row in rows if file.write(json.dumps(row, ensure_ascii=False) + "\n"))
+
+    return _write(path, fill)
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> int:
     """Text cells that a spreadsheet would run get an apostrophe in front; numbers stay as they are."""
     names = list(columns)
-    with whole_file(path) as file:
+
+    def fill(file: TextIO) -> int:
         writer = csv.writer(file)
         writer.writerow([harmless(n) for n in names])
         return sum(1 for row in rows if writer.writerow([harmless(row.get(name)) for name in names]))
+
+    return _write(path, fill)
+
+
+def _write(path: Path, fill: Callable[[TextIO], int]) -> int:
+    """What `fill` counts, in a file that is there whole or not at all. InputError where it cannot be written."""
+    counted = 0
+
+    def as_text(handle: BinaryIO) -> None:
+        nonlocal counted
+        text = io.TextIOWrapper(handle, "utf-8", newline="")
+        counted = fill(text)
+        text.detach()  # flushes it, and leaves the handle open
+
+    try:
+        durable.fill_file(path, as_text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
+    return counted
 
 
 def harmless(cell: Any) -> Any:

@@ -14,7 +14,7 @@ from trueline.errors import InputError
 from trueline.feedback import queue_tables as q
 from trueline.feedback import tables as t
 from trueline.feedback.labelling.priorities import priority
-from trueline.feedback.store import CHUNK, FeedbackStore
+from trueline.feedback.store import FeedbackStore, chunks
 from trueline.records import content_id
 
 
@@ -48,7 +48,7 @@ def add_items(store: FeedbackStore, items: Iterable[Item], judgements: int) -> i
     A gold item goes to everybody. Returns how many are new. InputError: an answer that is not in the store.
     """
     new, now = 0, time.time()
-    for part in _chunks(items):
+    for part in chunks(items):
         with store.transaction() as c:
             rows = {i.id: _row(i, judgements, now) for i in part}
             there = c.execute(sa.select(q.items.c.id).where(q.items.c.id.in_(list(rows)))).scalars()
@@ -107,9 +107,3 @@ def _row(item: Item, judgements: int, now: float) -> dict[str, Any]:
         "held_for": item.held_for,
         "created_at": now,
     }
-
-
-def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    left = iter(items)
-    while part := list(itertools.islice(left, CHUNK)):
-        yield part

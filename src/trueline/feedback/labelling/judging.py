@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from trueline.feedback import queue_tables as q
 from trueline.feedback import tables as t
 from trueline.feedback.labelling.priorities import disagreement, priority
-from trueline.feedback.labelling.queue import Queue, free_slot, hold, shown, yours
+from trueline.feedback.labelling.queue import Queue, hold, leave, shown, yours
 from trueline.feedback.labelling.records import OVERALL, Judgement, Refused
 from trueline.feedback.store import ordered
 from trueline.records import Annotator, Comparison
@@ -55,10 +55,7 @@ def skip(queue: Queue, assignment: int, annotator: str, reason: str, key: str) -
         content = {"reason": reason}
         if earlier := _earlier(c, annotator, key, assignment, content):
             return earlier
-        if row.state == "judged":
-            raise Refused(409, "this task is judged already; undo it first")
-        free_slot(c, row)
-        c.execute(q.assignments.update().where(q.assignments.c.id == row.id).values(state="skipped", slot=None))
+        leave(c, row, "skipped")
         return Submitted(_write(c, row, "skip", key, content, queue.clock()))
 
 

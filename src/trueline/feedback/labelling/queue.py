@@ -34,14 +34,14 @@ class Queue:
     clock: Callable[[], float] = time.time
 
     def claim(self, annotator: str) -> Task | None:
-        """The task that this person holds, else the next one for them; None where nothing is left for them."""
+        """The task that this person took up last and holds, else the next one; None where nothing is left for them."""
         now = self.clock()
         with self.store.transaction() as c:
             ensure_person(c, annotator)
             held = c.execute(
                 sa.select(q.assignments)
                 .where(q.assignments.c.annotator == annotator, q.assignments.c.state == "leased")
-                .order_by(q.assignments.c.id.desc())
+                .order_by(q.assignments.c.leased_until.desc(), q.assignments.c.id.desc())
                 .limit(1)
             ).first()
             if held is not None and held.leased_until >= now:
@@ -53,7 +53,7 @@ class Queue:
 
     def task(self, assignment: int, annotator: str) -> Task:
         """A task of this person's, whatever became of it."""
-        with self.store.transaction() as c:
+        with self.store.reading() as c:
             yours(c, assignment, annotator)
             return read_task(c, assignment)
 
@@ -69,22 +69,13 @@ class Queue:
         """Keep what is written so far; also where the lease ran out."""
         with self.store.transaction() as c:
             row = yours(c, assignment, annotator)
-            if row.state == "judged":
-                raise Refused(409, "this task is judged already; undo it first")
+            _check_open(row)
             _set(c, row.id, draft=content)
 
     def release(self, assignment: int, annotator: str) -> None:
         """Give a task back unjudged; it may come again."""
-        self.leave(assignment, annotator, "released")
-
-    def leave(self, assignment: int, annotator: str, state: str) -> None:
-        """Free the slot: for good where the person skipped it."""
         with self.store.transaction() as c:
-            row = yours(c, assignment, annotator, lock=True)
-            if row.state == "judged":
-                raise Refused(409, "this task is judged already; undo it first")
-            free_slot(c, row)
-            _set(c, row.id, state=state, slot=None)
+            leave(c, yours(c, assignment, annotator, lock=True), "released")
 
     def _expire(self, c: sa.Connection, now: float) -> None:
         late = (q.assignments.c.state == "leased") & (q.assignments.c.leased_until < now)
@@ -92,8 +83,7 @@ class Queue:
         locked = sa.select(q.items.c.id).where(q.items.c.id.in_(items)).order_by(q.items.c.id)
         for item in c.execute(locked.with_for_update(skip_locked=True)).scalars().all():
             for row in c.execute(sa.select(q.assignments).where(late, q.assignments.c.item_id == item)).all():
-                free_slot(c, row)
-                _set(c, row.id, state="expired", slot=None)
+                leave(c, row, "expired")
 
     def _next(self, c: sa.Connection, annotator: str, now: float) -> int | None:
         theirs = sa.exists().where(
@@ -151,6 +141,8 @@ def open_item(queue: Queue, item: str, annotator: str) -> Task:
                 q.assignments.c.item_id == item, q.assignments.c.annotator == annotator, q.assignments.c.again == 0
             )
         ).first()
+        if held is not None and held.state == "leased":
+            _set(c, held.id, leased_until=now + queue.config.lease)
         if held is not None and held.state in ("leased", "judged"):
             return read_task(c, held.id)
         if row.free == 0:
@@ -206,8 +198,7 @@ def yours(c: sa.Connection, assignment: int, annotator: str, *, lock: bool = Fal
 def hold(c: sa.Connection, assignment: int, annotator: str) -> Any:
     """The same, holding a slot: taken again where the lease ran out and a place is left; else Refused (409)."""
     row = yours(c, assignment, annotator, lock=True)
-    if row.state == "judged":
-        raise Refused(409, "this task is judged already; undo it first")
+    _check_open(row)
     if row.state == "leased":
         return row
     item = c.execute(sa.select(q.items).where(q.items.c.id == row.item_id)).one()
@@ -220,10 +211,17 @@ def hold(c: sa.Connection, assignment: int, annotator: str) -> Any:
     return c.execute(sa.select(q.assignments).where(q.assignments.c.id == assignment)).one()
 
 
-def free_slot(c: sa.Connection, row: Any) -> None:
-    """Of a row as it was read: its item has one free place more."""
+def leave(c: sa.Connection, row: Any, state: str) -> None:
+    """Free the slot of a row as it was read, and say why: released, expired or skipped. Refused (409): judged."""
+    _check_open(row)
     if row.slot is not None:
         c.execute(q.items.update().where(q.items.c.id == row.item_id).values(free=q.items.c.free + 1))
+    _set(c, row.id, state=state, slot=None)
+
+
+def _check_open(row: Any) -> None:
+    if row.state == "judged":
+        raise Refused(409, "this task is judged already; undo it first")
 
 
 def _set(c: sa.Connection, assignment: int, **values: Any) -> None:

@@ -93,12 +93,17 @@ def interval_alpha(sums: np.ndarray) -> np.ndarray:
 
 
 def ordinal_parts(c: Coded) -> np.ndarray:
-    """(u, k²): coincidences, (n_c n_k − [c = k] n_c) / (m − 1)."""
+    """(u, k²) coincidences."""
     if len(c.values) > MOST_STEPS:
         raise ValueError(f"{len(c.values)} values are no scale of steps; take the interval level")
-    n = value_counts(c)
+    return coincidences(value_counts(c))
+
+
+def coincidences(counts: np.ndarray) -> np.ndarray:
+    """(u, k²) of (u, k) how many gave each value, in order: (n_c n_k − [c = k] n_c) / (m − 1); 0 where m < 2."""
+    n = np.where(counts.sum(1, keepdims=True) > 1, counts, 0).astype(np.float64)
     both = n[:, :, None] * n[:, None, :] - np.eye(n.shape[1]) * n[:, None, :]
-    return (both / (n.sum(1) - 1)[:, None, None]).reshape(len(n), n.shape[1] ** 2)
+    return (both / np.maximum(n.sum(1) - 1, 1)[:, None, None]).reshape(len(n), n.shape[1] ** 2)
 
 
 def ordinal_alpha(sums: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ def state(upload: UploadId, request: Request, me: Admin) -> dict[str, Any]:
 
 @router.get("/export/{name}", response_class=FileResponse)
 def get_export(
-    name: Literal["judgements.jsonl", "judgements.csv", "preferences.jsonl", "ratings.jsonl", "rows.jsonl"],
+    name: Literal[tuple(EXPORTS)],  # type: ignore[valid-type]
     site: SiteOf,
     me: Reviewer,
 ) -> FileResponse:

@@ -21,7 +21,8 @@ export class Failed extends Error {
 /** Resolves to {status, data, now}, now being the server's clock in seconds; throws Failed. */
 export async function request(method, path, body, { key, keepalive = false } = {}) {
   const headers = { Accept: "application/json", "X-CSRF-Token": csrf };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const upload = body instanceof FormData; // the browser names its type, and it may take as long as it takes
+  if (body !== undefined && !upload) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
   let answer;
   let data = null;
@@ -30,10 +31,10 @@ export async function request(method, path, body, { key, keepalive = false } = {
       method,
       headers,
       keepalive,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || upload ? body : JSON.stringify(body),
       credentials: "same-origin",
       redirect: "error",
-      signal: keepalive ? undefined : AbortSignal.timeout(PATIENCE),
+      signal: keepalive || upload ? undefined : AbortSignal.timeout(PATIENCE),
     });
     const text = answer.status === 204 ? "" : await answer.text();
     try {

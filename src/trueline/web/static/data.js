@@ -2,10 +2,10 @@
 
 import { request } from "./api.js";
 import { number, t } from "./strings.js";
+import { row } from "./table.js";
 import { make } from "./text.js";
 
 const status = document.getElementById("status");
-const csrf = document.querySelector('meta[name="csrf"]').content;
 let upload = null;
 
 function failed(error) {
@@ -17,16 +17,10 @@ async function counts() {
   document.getElementById("counts").replaceChildren(
     ...Object.entries({ ...data.store, judged: data.queue.judged, open: data.queue.open }).map(([name, n]) => {
       const entry = document.createElement("div");
-      entry.append(make("dt", "", t(name)), make("dd", "", number.format(n)));
+      entry.append(make("dt", "", t(name.replace("_events", "s"))), make("dd", "", number.format(n)));
       return entry;
     }),
   );
-}
-
-function row(...cells) {
-  const made = document.createElement("tr");
-  for (const cell of cells) made.append(make("td", "text", cell));
-  return made;
 }
 
 function labels(r) {
@@ -42,7 +36,7 @@ function show(data) {
   document.getElementById("found-line").textContent = t("The first rows, read as {format}:", { format: data.format });
   document.getElementById("sample").replaceChildren(
     ...data.rows.map((r) => row(
-      String(r.row), r.messages.at(-1).content, r.answers.map((a) => a.text).join("\n— "), labels(r),
+      [String(r.row), r.messages.at(-1).content, r.answers.map((a) => a.text).join("\n— "), labels(r)].map((x) => make("div", "text", x)),
     )),
   );
   document.getElementById("errors").replaceChildren(
@@ -72,10 +66,7 @@ document.getElementById("preview")?.addEventListener("submit", async (event) => 
   body.append("file", document.getElementById("file").files[0]);
   body.append("format", document.getElementById("format").value);
   try {
-    const answer = await fetch("/api/v1/imports", { method: "POST", body, headers: { "X-CSRF-Token": csrf } });
-    const data = await answer.json();
-    if (answer.ok) show(data);
-    else status.textContent = data.error.message;
+    show((await request("POST", "imports", body)).data);
   } catch (error) {
     failed(error);
   }

@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { boot, t } from "./strings.js";
+import { button, row } from "./table.js";
 import { make } from "./text.js";
 
 const status = document.getElementById("status");
@@ -18,23 +19,6 @@ async function act(work) {
   }
 }
 
-function row(...cells) {
-  const made = document.createElement("tr");
-  for (const cell of cells) {
-    const td = document.createElement("td");
-    td.append(cell);
-    made.append(td);
-  }
-  return made;
-}
-
-function button(text, work) {
-  const made = make("button", "plain", text);
-  made.type = "button";
-  made.addEventListener("click", () => act(work));
-  return made;
-}
-
 function account(a) {
   const path = `accounts/${encodeURIComponent(a.name)}`;
   const role = document.createElement("select");
@@ -44,27 +28,28 @@ function account(a) {
   role.addEventListener("change", () => act(() => request("PATCH", path, { role: role.value })));
   const acts = make("div", "row");
   acts.append(
-    button(a.active ? t("Shut") : t("Open again"), () => request("PATCH", path, { active: !a.active })),
-    button(t("Remove"), async () => {
-      if (confirm(t("Remove {name}? Their labels stay.", { name: a.name }))) await request("DELETE", path);
+    button(a.active ? t("Shut") : t("Open again"), () => act(() => request("PATCH", path, { active: !a.active }))),
+    button(t("Remove"), () => {
+      if (confirm(t("Remove {name}? Their labels stay.", { name: a.name }))) act(() => request("DELETE", path));
     }),
   );
-  return row(make("bdi", "", a.name), role, a.active ? t("yes") : t("no"), acts);
+  return row([make("bdi", "", a.name), role, a.active ? t("yes") : t("no"), acts]);
 }
 
 async function load() {
   const [accounts, tokens, log] = await Promise.all(["accounts", "tokens", "audit-log"].map((p) => request("GET", p)));
   document.getElementById("accounts").replaceChildren(...accounts.data.map(account));
   document.getElementById("tokens").replaceChildren(
-    ...tokens.data.map((k) => row(
-      make("bdi", "", k.label), when.format(1000 * k.created_at), button(t("End it"), () => request("DELETE", `tokens/${k.id}`)),
-    )),
+    ...tokens.data.map((k) => row([
+      make("bdi", "", k.label), when.format(1000 * k.created_at),
+      button(t("End it"), () => act(() => request("DELETE", `tokens/${k.id}`))),
+    ])),
   );
   document.getElementById("faults").textContent = log.data.faults.length
     ? log.data.faults.join(" ")
     : t("Each entry holds the hash of the one before; the chain is whole.");
   document.getElementById("log").replaceChildren(
-    ...log.data.entries.map((e) => row(when.format(1000 * e.at), make("bdi", "", e.who), t(e.action), make("bdi", "", e.about))),
+    ...log.data.entries.map((e) => row([when.format(1000 * e.at), make("bdi", "", e.who), t(e.action), make("bdi", "", e.about)])),
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { request } from "./api.js";
 import { number, t } from "./strings.js";
+import { row } from "./table.js";
 import { make } from "./text.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
@@ -21,7 +22,7 @@ function bar(found) {
   svg.append(shape("line", { x1: 100, x2: 100, y1: 2, y2: 16, class: "axis" }));
   if (found) {
     svg.append(shape("line", { x1: at(found.low), x2: at(found.high), y1: 9, y2: 9, class: "range" }));
-    svg.append(shape("circle", { cx: at(found.value), cy: 9, r: 4, class: "point" }));
+    svg.append(shape("line", { x1: at(found.value), x2: at(found.value), y1: 9, y2: 9, class: "point" }));
   }
   return svg;
 }
@@ -32,16 +33,6 @@ function figure(found, digits = 2) {
 
 const share = (found) => (found ? `${Math.round(100 * found.value)}% (${number.format(found.n)})` : "–");
 
-function cells(tag, values) {
-  const row = document.createElement("tr");
-  for (const value of values) {
-    const cell = document.createElement(tag);
-    cell.append(value);
-    row.append(cell);
-  }
-  return row;
-}
-
 function drifting(drift) {
   const moved = Object.entries(drift).filter(([, d]) => d && (d.low > 0 || d.high < 0));
   return moved.map(([name, d]) => `${t(name)} ${d.value > 0 ? "+" : ""}${d.value.toFixed(2)}`).join(", ") || "–";
@@ -51,9 +42,9 @@ function matrix(pairs) {
   const names = [...new Set(pairs.flatMap((p) => [p.first, p.second]))].sort();
   const found = new Map(pairs.flatMap((p) => [[`${p.first}\0${p.second}`, p], [`${p.second}\0${p.first}`, p]]));
   document.getElementById("pairs-card").hidden = names.length === 0;
-  document.getElementById("matrix-head").replaceChildren(cells("th", ["", ...names]));
+  document.getElementById("matrix-head").replaceChildren(row(["", ...names], "th"));
   document.getElementById("matrix").replaceChildren(
-    ...names.map((a) => cells("td", [
+    ...names.map((a) => row([
       make("bdi", "", a),
       ...names.map((b) => {
         const p = found.get(`${a}\0${b}`);
@@ -74,7 +65,7 @@ function fill(data) {
     `${t("Left answer won")}: ${figure(data.left_wins)}`,
   ].join(" · ");
   document.getElementById("people").replaceChildren(
-    ...data.people.map((p) => cells("td", [
+    ...data.people.map((p) => row([
       make("bdi", "", p.name), number.format(p.judgements), p.weight === null ? "–" : p.weight.toFixed(2),
       share(p.gold), share(p.same_again),
       p.seconds === null ? "–" : `${p.seconds.toFixed(0)}${p.hasty ? ` (${number.format(p.hasty)} ${t("hasty")})` : ""}`,

@@ -2,28 +2,12 @@
 
 import { request } from "./api.js";
 import { number, t } from "./strings.js";
+import { button, row } from "./table.js";
 import { make } from "./text.js";
 
 const status = document.getElementById("status");
 const dialog = document.getElementById("said");
 let open = "";
-
-function button(text, act, name = "plain") {
-  const made = make("button", name, text);
-  made.type = "button";
-  made.addEventListener("click", act);
-  return made;
-}
-
-function row(...cells) {
-  const made = document.createElement("tr");
-  for (const cell of cells) {
-    const td = document.createElement("td");
-    td.append(cell);
-    made.append(td);
-  }
-  return made;
-}
 
 async function judge(item) {
   await request("POST", `review/${item}`);
@@ -37,14 +21,14 @@ function marks(said) {
 async function show(item) {
   const { data } = await request("GET", `review/${item}`);
   open = item;
-  document.getElementById("said-head").replaceChildren(row(t("Name"), t("Preference"), t("Marks"), t("Why")));
+  document.getElementById("said-head").replaceChildren(row([t("Name"), t("Preference"), t("Marks"), t("Why")], "th"));
   document.getElementById("said-rows").replaceChildren(
-    ...data.map((s) => row(
+    ...data.map((s) => row([
       make("bdi", "", s.annotator),
       s.both_bad ? `${s.preference ?? ""} ${t("both bad")}` : String(s.preference ?? ""),
       marks(s),
       make("span", "text", [...s.reasons.map((r) => t(r)), s.rationale].filter(Boolean).join("; ")),
-    )),
+    ])),
   );
   dialog.showModal();
 }
@@ -64,10 +48,10 @@ async function load() {
       const acts = make("div", "row");
       acts.append(d.mine ? button(t("See what was said"), () => show(d.id)) : button(t("Judge it"), () => judge(d.id), "main"));
       if (d.gold) acts.append(make("span", "soft", t("gold")));
-      return row(
+      return row([
         make("div", "text", d.request), number.format(d.judged), d.disagreement ? d.disagreement.toFixed(2) : "–",
         make("span", "text", d.flags.map((f) => t(f)).join("; ")), acts,
-      );
+      ]);
     }),
   );
 }
