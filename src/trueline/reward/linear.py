@@ -36,7 +36,7 @@ from trueline.reward.kernel import Kernel
 from trueline.reward.labels import Pairs, Targets, ordered_pairs, preference_pairs, rating_targets
 from trueline.reward.objective import shorten
 from trueline.reward.scale import Scale, log_lengths
-from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, thinned
+from trueline.reward.solvers import FOLDS, Problem, Trial, cross_validate, thinned, with_shared_gram
 from trueline.reward.unseen import unseen_scores
 
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -234,10 +234,11 @@ class LinearReward:
         _check_finite(x, exchanges)
         at = {g: i for i, g in enumerate(prompts)}
         errors = np.zeros((len(sets), len(prompts)))
-        for each in some:
-            group = np.array([at[g] for g in each.groups])
-            for k, blocks in enumerate(sets):
-                problem = Problem.of(x.columns(np.isin(features.block_of, blocks)), place, each, self.kind)
+        groups = [np.array([at[g] for g in each.groups]) for each in some]
+        for k, blocks in enumerate(sets):
+            part = with_shared_gram(x.columns(np.isin(features.block_of, blocks)), some, self.kind)
+            for each, group in zip(some, groups, strict=True):
+                problem = Problem.of(part, place, each, self.kind)
                 share = problem.weights / (problem.weights.sum() * problem.blind_loss() * len(some))
                 trial = cross_validate(problem, PENALTIES[1::2])
                 errors[k] += np.bincount(group, share * trial.errors, minlength=len(prompts))
@@ -256,7 +257,7 @@ class LinearReward:
         x = features.matrix(exchanges)
         _check_finite(x, exchanges)
         kernel = Kernel.fit(x) if self.kind == "svm" and self.config.kernel == "rbf" else None
-        design = kernel.map(x) if kernel else x
+        design = kernel.map(x) if kernel else with_shared_gram(x, labels, self.kind)
         trials, solved = [], []
         for each in labels:
             problem, some = Problem.of(design, place, each, self.kind), thinned(each, PENALTY_LABELS)
@@ -274,7 +275,7 @@ class LinearReward:
                 return design
             fresh = Features.fit([e for e, keep in zip(exchanges, seen, strict=True) if keep], self.config, blocks)
             x = fresh.matrix(exchanges)
-            return Kernel.fit(x.rows(seen)).map(x) if kernel else x
+            return Kernel.fit(x.rows(seen)).map(x) if kernel else with_shared_gram(x, labels, self.kind)
 
         penalties = [t.penalty for t in trials]
         unseen = unseen_scores(exchanges, place, labels, penalties, self.kind, design_without)

@@ -200,7 +200,7 @@ class Problem:
         if isinstance(labels, Targets):
             rows = x.rows(np.array([place[i] for i in labels.ids]))
             method = METHODS[kind, "ratings"]
-            if method.solve is ridge and len(folds) <= min(x.shape[1], DUAL_ROWS):
+            if method.solve is ridge and rows.gram is None and len(folds) <= min(x.shape[1], DUAL_ROWS):
                 rows = rows.with_gram()  # serves every fold and penalty
             return cls(rows, labels.values, labels.weights, folds, method)
         a, b = (np.array([place[i] for i in side]) for side in (labels.a, labels.b))
@@ -216,6 +216,13 @@ class Problem:
         middle = float(self.weights @ self.y / self.weights.sum()) if self.method.solve in _WITH_INTERCEPT else 0.0
         losses = self.method.loss(self.y, np.full(len(self.y), middle))
         return float(self.weights @ losses / self.weights.sum())
+
+
+def with_shared_gram(x: Design, labels: Sequence[Targets | Pairs], kind: str) -> Design:
+    """x, with the inner products of its rows where the ridge problems of several dimensions take their rows from it."""
+    several = sum(isinstance(each, Targets) for each in labels) > 1
+    n, f = x.shape
+    return x.with_gram() if kind == "linear" and several and n <= min(f, DUAL_ROWS) else x
 
 
 @dataclass(frozen=True)
