@@ -20,6 +20,7 @@ from transformers import pipeline
 
 from trueline.records import Exchange, Prompt
 from trueline.reward.backbone import Backbone, as_text
+from trueline.reward.scoring import raw_scores
 
 TURNS, TEXTS, SCORING_BATCH = 3, 96, 64
 PAIRS = {("equal", "15M"): 64, ("equal", "0.9M"): 192, ("real", "15M"): 96, ("real", "0.9M"): 256}
@@ -60,7 +61,7 @@ def _scoring(name: str, turns: int) -> Row:
     texts = [as_text(tokenizer, e) for e in exchanges]
     seconds = _taking_turns(
         turns,
-        lambda: ours.raw(ours.encode(exchanges)[0], SCORING_BATCH),
+        lambda: raw_scores(ours, ours.encode(exchanges)[0], SCORING_BATCH),
         lambda: [theirs(text) for text in texts],
     )
     rates = [len(texts) / s for s in seconds]

@@ -50,7 +50,7 @@ def main() -> None:
     unrated = np.full((2, 1), np.nan)
     items = [Item((2 * i, 2 * i + 1), unrated, np.array([2.0])) for i in range(len(found))]
     model, pad_id = pairs.model(given.model), pairs.tokenizer(given.model).pad_token_id
-    join = can_join(model, items, tokens, pad_id)
+    join = can_join(model, [pair[::-1] for pair in found], pad_id)
     settings, clock = TransformerConfig(epochs=1, batch=pairs.BATCH), Clock()
     with tempfile.TemporaryDirectory() as out:
         trainer = RewardTrainer(

@@ -55,3 +55,22 @@ def browser():
         opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def visitor(browser):
+    """visitor(**context options): an empty page of a person's own; nothing must have gone wrong in it at the end."""
+    contexts, errors = [], []
+
+    def open_(**options):
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        page = context.new_page()
+        page.on("pageerror", lambda e: errors.append(str(e)))
+        page.on("console", lambda m: errors.append(m.text) if "Content Security Policy" in m.text else None)
+        contexts.append(context)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert errors == []

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from trueline.config import LabellingConfig
 from trueline.feedback import queue_tables as q
+from trueline.feedback.labelling import doubts
 from trueline.feedback.labelling.items import Item, add_items, unjudged
 from trueline.feedback.labelling.judging import flag, skip, standing, submit, undo
 from trueline.feedback.labelling.queue import Queue, open_item
@@ -278,6 +279,24 @@ def test_gold_comes_first_for_everybody_then_disagreement_then_doubt_then_what_f
     order = [task.item_id for _ in range(5) if (task := judge(queue, "Clara"))]
     assert order[:3] == [gold.id, contested.id, doubt.id] and set(order[3:]) == {plain.id, last.id}
     assert [judge(queue, "David").item_id for _ in range(2)] == [gold.id, contested.id]
+
+
+def test_what_a_reward_model_doubts_comes_first_but_after_what_people_disagree_on(store):
+    queue = filled(store, 5, judgements=2)
+    found = {item: answers for part in doubts.waiting(store, at_once=2) for item, answers in part.items()}
+    assert len(found) == 5
+    assert all({a.completion.text for a in answers} == {"answer 0", "answer 1"} for answers in found.values())
+    deviations = dict(zip(sorted(found), (0.1, 2.0, 0.0, 0.7, 0.4), strict=True))
+    doubts.note(store, deviations)
+    wanted = sorted(deviations, key=lambda item: -deviations[item])
+    assert [judge(queue, "Anna").item_id for _ in range(5)] == wanted
+    first = wanted[-1]
+    for person, preference in (("Ben", 3), ("Clara", -3)):
+        task = open_item(queue, first, person)
+        a_first = task.answers[0].text == "answer 0"
+        submit(queue, task.id, person, said(task, preference if a_first else -preference, 3, 3), person, DIMENSIONS)
+    doubts.note(store, {first: 0.0})  # noted again: the disagreement still counts
+    assert queue.claim("David").item_id == first
 
 
 def test_some_items_are_served_again_on_the_other_side_and_make_no_second_label(store):

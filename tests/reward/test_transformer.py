@@ -30,6 +30,7 @@ from trueline.records import Annotator, Comparison, Exchange, Message, Prompt, R
 from trueline.reward.backbone import add_lora, load_backbone
 from trueline.reward.embedding import embeddings
 from trueline.reward.registry import load_reward
+from trueline.reward.scoring import raw_scores
 from trueline.reward.transformer import TransformerReward
 from trueline.reward.transformer_training import reward_loss, settings_of
 
@@ -307,14 +308,14 @@ def test_adapters_score_the_same_beside_the_weights_and_merged_into_them(folders
     for folder in folders.values():
         backbone = load_backbone(folder, ("quality", "safety"), 64)
         tokens = backbone.encode(exchanges)[0]
-        plain = backbone.raw(tokens, 8)
+        plain = raw_scores(backbone, tokens, 8)
         with_adapters = add_lora(backbone.model, 4)
         generator = torch.Generator().manual_seed(3)
         for name, weights in with_adapters.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weights, std=0.1, generator=generator)
-        apart = replace(backbone, model=with_adapters).raw(tokens, 8)
-        merged = replace(backbone, model=with_adapters.merge_and_unload()).raw(tokens, 8)
+        apart = raw_scores(replace(backbone, model=with_adapters), tokens, 8)
+        merged = raw_scores(replace(backbone, model=with_adapters.merge_and_unload()), tokens, 8)
         assert np.abs(apart - plain).max() > 1e-2, "the adapters change the scores, or there is nothing to merge"
         np.testing.assert_allclose(merged, apart, atol=1e-5)
 

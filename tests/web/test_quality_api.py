@@ -56,3 +56,22 @@ def test_annotators_see_no_other_names(judged):
     pages, _ = judged
     found = pages.client("Anna").get("/api/v1/quality").json()
     assert [p["name"] for p in found["people"]] == ["Anna"] and found["pairs"] == []
+
+
+def test_the_figures_follow_what_is_said_and_whoever_makes_gold_is_not_measured_by_it(judged):
+    pages, _ = judged
+    rita = pages.client("Rita", "reviewer")
+    before = rita.get("/api/v1/quality").json()
+    assert before == rita.get("/api/v1/quality").json()
+    with pages.site.store.engine.connect() as c:
+        item = c.exec_driver_sql("SELECT id FROM items ORDER BY id").scalar()
+    task = rita.post(f"/api/v1/review/{item}").json()
+    headers = {"Idempotency-Key": "gold"}
+    said = rita.post(f"/api/v1/tasks/{task['id']}/judgement", json=judgement(task, 2, 4), headers=headers)
+    assert said.is_success
+    after = rita.get("/api/v1/quality").json()
+    assert after["judgements"] == before["judgements"] + 1
+    assert rita.post(f"/api/v1/review/{item}/gold").is_success
+    gold = {p["name"]: p["gold"] for p in rita.get("/api/v1/quality").json()["people"]}
+    assert gold["Rita"] is None
+    assert all(gold[name]["n"] == 1 for name in PEOPLE)

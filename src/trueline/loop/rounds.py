@@ -85,7 +85,8 @@ def _round(
     durable.remove_pending(here)
     policy = str(before[-1].policy) if before else project.base_policy
     n = config.collect.prompts if number == 1 else config.collect.prompts_later
-    snapshot = collect_stage(project, policy, n, seed, number, here / "snapshot.jsonl", say)
+    learned = before[-1].folder / "reward" if before else None
+    snapshot = collect_stage(project, policy, n, seed, number, here / "snapshot.jsonl", say, learned)
     simulated = all(a.simulated for a in snapshot.annotators)
     say(
         f"  labels: {len(snapshot.completions)} answers, {len(snapshot.ratings)} ratings by "

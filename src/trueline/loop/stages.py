@@ -18,6 +18,7 @@ from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
+from trueline.loop.asking import ask_where_unsure
 from trueline.loop.collecting import Panels, collect
 from trueline.loop.evaluating import evaluate
 from trueline.loop.judging import make_judge
@@ -47,16 +48,26 @@ def take_snapshot(project: Project, target: Path) -> FeedbackSnapshot:
 
 
 def collect_stage(
-    project: Project, policy: str, n: int, seed: int, round_: int, target: Path, say: Callable[[str], None]
+    project: Project,
+    policy: str,
+    n: int,
+    seed: int,
+    round_: int,
+    target: Path,
+    say: Callable[[str], None],
+    last_reward: Path | None = None,
 ) -> FeedbackSnapshot:
     """Answers of `policy` to n new prompts and some held-out ones, labelled by the scenario or by people, who are
-    waited for; then a snapshot of all feedback.
+    waited for, and asked first where the last reward model is least sure; then a snapshot of all feedback.
     """
     if not target.exists():
         prompts = project.prompts_to_ask(n, seed, round_)
         loaded = load_policy(policy, trust_remote_code=project.config.policy.trust_remote_code)
         collect(project, loaded, prompts, f"policy:round-{round_ - 1}", seed, round_)
         if project.labelled_by_people:
+            if last_reward is not None:
+                with FeedbackStore.open(project.store_path) as store:
+                    ask_where_unsure(store, load_reward(last_reward))
             wait_for_people(project, say)
     return take_snapshot(project, target)
 

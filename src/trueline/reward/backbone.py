@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
@@ -20,8 +19,6 @@ from transformers.utils import logging as transformers_logging
 from trueline.errors import InputError
 from trueline.records import Exchange
 from trueline.whole_model import require_whole_model
-
-LONGER = 1.1
 
 
 @dataclass(frozen=True)
@@ -58,31 +55,6 @@ class Backbone:
         options = {**self._options(), "truncation": True, "max_length": self.limit, "return_offsets_mapping": True}
         found = self.tokenizer(as_text(self.tokenizer, exchange), **options)
         return found["input_ids"] or [self.pad_id], found["offset_mapping"] or [(0, 0)]
-
-    def raw(self, ids: Sequence[list[int]], batch: int) -> np.ndarray:
-        """(n, d) float64 head outputs, texts of like length together; dropout off."""
-        found = np.zeros((len(ids), self.model.config.num_labels))
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode():
-            for rows in _of_like_length(ids, batch):
-                inputs, mask = padded([ids[i] for i in rows], self.pad_id)
-                inputs, mask = inputs.to(self.model.device), mask.to(self.model.device)
-                found[rows] = head_scores(self.model, mask, input_ids=inputs).double().cpu().numpy()
-        self.model.train(was_training)
-        return found
-
-
-def _of_like_length(ids: Sequence[list[int]], batch: int) -> Iterator[list[int]]:
-    """Rows to read at once: at most `batch`, the longest at most a tenth longer than the shortest."""
-    rows: list[int] = []
-    for i in sorted(range(len(ids)), key=lambda i: len(ids[i])):
-        if rows and (len(rows) == batch or len(ids[i]) > LONGER * len(ids[rows[0]])):
-            yield rows
-            rows = []
-        rows.append(i)
-    if rows:
-        yield rows
 
 
 def as_text(tokenizer: Any, exchange: Exchange) -> str:

@@ -63,6 +63,7 @@ class TransformerReward:
     def fit(self, snapshot: FeedbackSnapshot) -> FitReport:
         """Learn from the train split, set the temperature by validation, report on test. InputError without labels."""
         from trueline.reward.backbone import load_backbone
+        from trueline.reward.scoring import raw_scores
 
         started, settings = time.monotonic(), self.config.transformer
         learned = snapshot.split("train")
@@ -74,7 +75,7 @@ class TransformerReward:
             if n_cut:
                 _tell(f"{n_cut} of {len(tokens)} texts are longer than {backbone.limit} tokens: their beginning is cut")
             self.backbone_ = self._trained(backbone, labels, tokens, [e.completion.text for e in exchanges])
-        raw = self.backbone_.raw(tokens, settings.evaluation_batch)
+        raw = raw_scores(self.backbone_, tokens, settings.evaluation_batch)
         _require_finite(raw, exchanges)
         self.scale_ = Scale.fit(raw, log_lengths(exchanges), length_control=self.config.length_control)
         validation = snapshot.split("validation")
@@ -89,8 +90,10 @@ class TransformerReward:
 
     def score(self, exchanges: Sequence[Exchange]) -> Scores:
         """(n, d) scores, whatever the batch. A score that is no number stops with the text named."""
+        from trueline.reward.scoring import raw_scores
+
         backbone, scale = self._fitted()
-        raw = backbone.raw(backbone.encode(exchanges)[0], self.config.transformer.evaluation_batch)
+        raw = raw_scores(backbone, backbone.encode(exchanges)[0], self.config.transformer.evaluation_batch)
         _require_finite(raw, exchanges)
         return Scores(self.dimensions, scale.apply(raw, log_lengths(exchanges)))
 
@@ -165,7 +168,8 @@ class TransformerReward:
         backbones.new_heads(backbone.model)
         model = backbones.add_lora(backbone.model, settings.lora_rank) if settings.lora_rank else backbone.model
         share = settings.ratings_share if labels.rated and labels.compared else float(labels.rated)
-        join = shared_prompts.can_join(model, labels.items, tokens, backbone.pad_id)
+        groups = [[tokens[row] for row in item.rows] for item in labels.items]
+        join = shared_prompts.can_join(model, groups, backbone.pad_id)
         collator = training.Collator(tokens, backbone.pad_id, join=join)
         with _log_folder(self.logs) as folder:
             arguments = training.settings_of(settings, len(labels.items), folder, self.seed)

@@ -63,7 +63,8 @@ class Collator:
 
     def length(self, item: Item) -> int:
         """Tokens of the row that an item needs."""
-        return joined_length(item, self.tokens) if self.join else max(len(self.tokens[row]) for row in item.rows)
+        sides = [self.tokens[row] for row in item.rows]
+        return joined_length(sides) if self.join else max(map(len, sides))
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
         rows = [row for item in items for row in item.rows]
@@ -71,7 +72,7 @@ class Collator:
         pairs = [(start, start + 1) for start, item in zip(starts, items, strict=False) if len(item.rows) == 2]
         preferences = [item.preference for item in items if len(item.rows) == 2]
         if self.join:
-            inputs = joined_inputs(items, self.tokens, self.pad_id)
+            inputs = joined_inputs([[self.tokens[row] for row in item.rows] for item in items], self.pad_id)
         else:
             inputs = dict(
                 zip(

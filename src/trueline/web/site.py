@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trueline.config import Config
 from trueline.feedback.accounts.accounts import Accounts
+from trueline.feedback.labelling.measuring import Measured
 from trueline.feedback.labelling.queue import Queue
 from trueline.feedback.store import FeedbackStore
 from trueline.records import content_id
@@ -52,6 +53,10 @@ class Site:
     @cached_property
     def queue(self) -> Queue:
         return Queue(self.store, self.config.labelling)
+
+    @cached_property
+    def measured(self) -> Measured:
+        return Measured(self.store, self.dimensions)
 
     @cached_property
     def accounts(self) -> Accounts:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import threading
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import sqlalchemy as sa
+
+from trueline.feedback import queue_tables as q
 from trueline.feedback.labelling import said as from_store
 from trueline.feedback.quality.agreement import sign_agreement
 from trueline.feedback.quality.alpha import alpha_interval
@@ -18,6 +22,26 @@ from trueline.feedback.quality.repeats import consistency
 from trueline.feedback.store import FeedbackStore
 
 ENOUGH_DUELS = 20
+
+
+@dataclass
+class Measured:
+    """What `measure` finds, computed again only when something was said or made gold since."""
+
+    store: FeedbackStore
+    dimensions: tuple[str, ...]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _at: tuple[Any, ...] = ()
+    _found: dict[str, Any] = field(default_factory=dict)
+
+    def now(self) -> dict[str, Any]:
+        with self._lock:
+            with self.store.reading() as c:
+                newest = c.execute(sa.select(sa.func.max(q.judgements.c.event))).scalar()
+                gold = c.execute(sa.select(sa.func.count()).where(q.items.c.gold.is_not(None))).scalar()
+            if self._at != (newest, gold):
+                self._found, self._at = measure(self.store, self.dimensions), (newest, gold)
+            return self._found
 
 
 def measure(store: FeedbackStore, dimensions: tuple[str, ...]) -> dict[str, Any]:

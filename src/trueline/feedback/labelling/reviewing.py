@@ -76,7 +76,7 @@ def make_gold(queue: Queue, item: str, reviewer: str) -> None:
         mine = [s for s in standing(c, item) if s["annotator"] == reviewer]
         if not mine:
             raise Refused(409, "judge this item yourself first; your judgement is what becomes gold")
-        known = {name: mine[-1][name] for name in ("preference", "both_bad", "marks")}
+        known = {name: mine[-1][name] for name in ("preference", "both_bad", "marks")} | {"by": reviewer}
         values = {"gold": known, "wanted": EVERYBODY, "free": EVERYBODY - row.wanted + row.free, "priority": GOLD}
         c.execute(q.items.update().where(q.items.c.id == item).values(**values))
 

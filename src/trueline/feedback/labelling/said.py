@@ -101,7 +101,8 @@ def seconds(said: list[Said]) -> list[Vote]:
 
 
 def gold_votes(said: list[Said]) -> tuple[list[Vote], dict[str, Any]]:
-    """Preferences on gold items, and what is right."""
+    """Preferences on gold items, and what is right; whoever said what is right is not measured by it."""
     gold = [s for s in said if s.gold is not None and s.gold.get("preference") is not None and not s.again]
+    gold = [s for s in gold if s.gold is not None and s.gold.get("by") != s.annotator]
     truth = {s.item: s.gold["preference"] for s in gold if s.gold is not None}
     return preference_votes(gold), truth

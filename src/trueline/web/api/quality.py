@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from trueline.feedback.labelling.measuring import measure
 from trueline.web.who import SiteOf, Viewer
 
 router = APIRouter(prefix="/api/v1/quality", tags=["quality"])
@@ -15,7 +14,7 @@ router = APIRouter(prefix="/api/v1/quality", tags=["quality"])
 @router.get("")
 def quality(site: SiteOf, me: Viewer) -> dict[str, Any]:
     """Agreement with intervals, and a row for each person; who may not review sees no names but their own."""
-    found = measure(site.store, site.dimensions)
+    found = site.measured.now()
     if not me.account.may("reviewer"):
         found = {**found, "pairs": [], "people": [p for p in found["people"] if p["name"] == me.name]}
     return found

@@ -2,15 +2,16 @@
 
 import { Failed, request } from "./api.js";
 import { Clock } from "./clock.js";
-import { compare, show } from "./diff.js";
 import { Drafts } from "./drafts.js";
 import { Form } from "./form.js";
 import { composing, listen } from "./keys.js";
 import { Lease } from "./lease.js";
 import { Outbox } from "./outbox.js";
 import { askReason, Guidelines, open, showConflict } from "./panels.js";
-import { boot, number, t } from "./strings.js";
-import { make, put, unique } from "./text.js";
+import { Reading, setPressed } from "./reading.js";
+import { t } from "./strings.js";
+import { announce, say, showProgress } from "./telling.js";
+import { put, unique } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
@@ -18,10 +19,9 @@ const SIDES = ["left", "right"];
 const LOOK_AGAIN = 20_000; // milliseconds, where nothing was left
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 15_000;
-const MOST_TURNS_OPEN = 2; // earlier messages shown without being asked for
-const SHORT = 600; // characters of them
+const BACK = { chat: "/chat", review: "/review" }[new URLSearchParams(location.search).get("back")]; // who sent us here
 
-const texts = [byId("text-left"), byId("text-right")];
+const reading = new Reading();
 const clock = new Clock();
 const outbox = new Outbox(main.dataset.me);
 const drafts = new Drafts(main.dataset.me, draftChanged);
@@ -40,16 +40,6 @@ let timer = 0;
 let undoKey = null;
 
 // ---- What is told -------------------------------------------------------------------------------------------------
-
-function announce(text) {
-  byId("announce").textContent = text;
-}
-
-function say(text = "", kind = "wrong") {
-  const message = byId("message");
-  message.dataset.kind = kind;
-  if (message.textContent !== text) message.textContent = text;
-}
 
 function showState() {
   const waiting = outbox.waiting().length;
@@ -90,23 +80,6 @@ function draftChanged(state, problem) {
   showState();
 }
 
-async function showProgress() {
-  try {
-    const { data } = await request("GET", "progress");
-    byId("counts").textContent = t("{today} today · {open} open", {
-      today: number.format(data.mine_today),
-      open: number.format(data.open),
-    });
-    const share = data.wanted ? Math.min(1, data.judged / data.wanted) : 0;
-    const track = byId("track");
-    track.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    track.title = t("{judged} of {wanted} judgements", { judged: number.format(data.judged), wanted: number.format(data.wanted) });
-    track.firstElementChild.style.transform = `scaleX(${share})`;
-  } catch {
-    // It says how far we are; the next task asks again.
-  }
-}
-
 // ---- What is shown ------------------------------------------------------------------------------------------------
 
 function view(name) {
@@ -120,105 +93,19 @@ function view(name) {
 function showTask(given, now, { said = drafts.restore(given), title = "" } = {}) {
   task = given;
   view("task");
-  showConversation(given.messages);
   byId("task").dataset.kind = given.kind;
-  byId("diff").hidden = given.answers.length !== 2;
-  setPressed("diff", false);
-  showAnswers();
+  reading.start(given);
   form.start(given.answers.length === 2, said);
-  blur(given.blurred);
   setPressed("flag", false);
   setActive(0);
   arm(null);
   say();
   clock.start(Number(said?.seconds) || 0);
   lease.start(given.id, given.leased_until, now);
-  for (const box of [byId("prompt"), ...texts]) box.scrollTop = 0;
-  scrollTo(0, 0);
   if (!guidelines.isOpen) byId("prompt").focus({ preventScroll: true });
   announce(title || (given.answers.length === 2 ? t("New task: two answers") : t("New task: one answer")));
   showState();
   showProgress();
-}
-
-function showConversation(messages) {
-  const last = messages.findLastIndex((message) => message.role === "user");
-  const at = last < 0 ? messages.length - 1 : last;
-  const earlier = messages.filter((_, i) => i !== at);
-  put(byId("prompt"), messages[at]?.content ?? "");
-  byId("turns").replaceChildren(
-    ...earlier.map(({ role, content }) => {
-      const turn = make("div", "turn");
-      turn.dataset.role = role;
-      turn.append(make("h3", "who-speaks", roleName(role)));
-      const text = make("div", "text", content);
-      text.dir = "auto";
-      turn.append(text);
-      return turn;
-    }),
-  );
-  const length = earlier.reduce((sum, message) => sum + message.content.length, 0);
-  byId("earlier").hidden = !earlier.length;
-  byId("earlier").open = earlier.length <= MOST_TURNS_OPEN && length <= SHORT;
-  byId("earlier-title").textContent = earlier.length === 1 ? t("1 earlier message") : t("{n} earlier messages", { n: earlier.length });
-}
-
-function roleName(role) {
-  return { user: t("User"), assistant: t("Assistant"), system: t("System") }[role] ?? role;
-}
-
-function showAnswers() {
-  texts.forEach((box, i) => put(box, task.answers[i]?.text));
-}
-
-function setPressed(id, pressed) {
-  byId(id).setAttribute("aria-pressed", String(pressed));
-}
-
-function toggleDifferences() {
-  if (task?.answers.length !== 2) return undefined;
-  const on = byId("diff").getAttribute("aria-pressed") !== "true";
-  const differences = on ? compare(...task.answers.map((answer) => answer.text)) : null;
-  if (differences && !differences.whole) return say(t("These texts are too long to compare word by word."), "note");
-  setPressed("diff", on);
-  const places = texts.map((box) => box.scrollTop);
-  if (on) {
-    show(texts[0], differences.a, "del");
-    show(texts[1], differences.b, "ins");
-  } else {
-    showAnswers();
-  }
-  texts.forEach((box, i) => (box.scrollTop = places[i]));
-  return announce(on ? t("Differences are marked") : t("Differences are not marked"));
-}
-
-function toggleTall(on = main.dataset.tall !== "true") {
-  main.dataset.tall = String(on);
-  setPressed("tall", on);
-  try {
-    localStorage.setItem("trueline.tall", on);
-  } catch {
-    // It holds for this page.
-  }
-}
-
-function blur(on) {
-  byId("task").dataset.blurred = String(on);
-  byId("veil").hidden = !on;
-  for (const box of [byId("prompt"), byId("turns"), ...texts]) {
-    if (on) box.setAttribute("aria-hidden", "true");
-    else box.removeAttribute("aria-hidden");
-  }
-  for (const box of texts) box.tabIndex = on ? -1 : 0;
-}
-
-function toggleBlur() {
-  if (!task?.blurred) return;
-  const on = byId("task").dataset.blurred !== "true";
-  const inside = byId("veil").contains(document.activeElement);
-  blur(on);
-  if (inside) texts[active].focus({ preventScroll: true });
-  announce(on ? t("Blurred") : t("Shown"));
 }
 
 function setActive(side) {
@@ -298,6 +185,7 @@ async function send(kind, body) {
   const refused = refusals.find((one) => one.key === entry.key);
   if (refused?.refused.status === 422 && kind === "judgement") return correct(refused);
   if (refused && (await decide(refused)) === "reopen") return undefined;
+  if (BACK && !failure) return location.assign(BACK);
   return next();
 }
 
@@ -466,23 +354,23 @@ const COMMANDS = {
   f: flag,
   u: undo,
   g: () => guidelines.toggle(),
-  d: toggleDifferences,
-  e: () => toggleTall(),
-  b: toggleBlur,
+  d: () => task && reading.toggleDifferences(),
+  e: () => reading.toggleTall(),
+  b: () => task && reading.toggleBlur(active),
   r: () => task && form.rationale.focus(),
   "?": () => open(byId("help-dialog")),
 };
 
 /** Whether Tab belongs to the answers: nothing else has the focus. */
 function atAnswers(element) {
-  return element === document.body || element === main || element === byId("prompt") || texts.includes(element);
+  return element === document.body || element === main || element === byId("prompt") || reading.texts.includes(element);
 }
 
 function otherAnswer() {
   setActive(1 - active);
   arm(null);
-  texts[active].focus({ preventScroll: true });
-  const card = texts[active].closest(".answer");
+  reading.texts[active].focus({ preventScroll: true });
+  const card = reading.texts[active].closest(".answer");
   const { top } = card.getBoundingClientRect();
   if (top < 0 || top > innerHeight * 0.6) card.scrollIntoView({ block: "start" });
 }
@@ -497,7 +385,7 @@ listen((key, event) => {
   }
   if (key === "Tab") {
     if (event.shiftKey || task?.answers.length !== 2 || !atAnswers(element)) return false;
-    if (byId("task").dataset.blurred === "true") return false;
+    if (reading.veiled) return false;
     otherAnswer();
     return true;
   }
@@ -536,7 +424,7 @@ listen((key, event) => {
 form.rationale.addEventListener("keydown", (event) => {
   if (composing(event)) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit();
-  else if (event.key === "Escape") texts[active].focus({ preventScroll: true });
+  else if (event.key === "Escape") reading.texts[active].focus({ preventScroll: true });
   else return;
   event.preventDefault();
 });
@@ -548,10 +436,10 @@ for (const [id, act] of Object.entries({
   skip,
   flag,
   undo,
-  diff: toggleDifferences,
-  tall: () => toggleTall(),
+  diff: COMMANDS.d,
+  tall: COMMANDS.e,
   help: () => open(byId("help-dialog")),
-  reveal: toggleBlur,
+  reveal: COMMANDS.b,
   "try-again": recover,
   "look-again": next,
   "state-open": async () => {
@@ -589,11 +477,6 @@ document.addEventListener("visibilitychange", () => {
 });
 
 for (const key of document.querySelectorAll("[data-key-of]")) key.textContent = form.keys.get(key.dataset.keyOf);
-try {
-  toggleTall(localStorage.getItem("trueline.tall") === "true");
-} catch {
-  toggleTall(false);
-}
 view("loading");
 const { refusals } = await deliver();
 for (const refused of refusals) await decide(refused);

@@ -11,7 +11,7 @@ let open = "";
 
 async function judge(item) {
   await request("POST", `review/${item}`);
-  location.assign("/"); // the label page shows the task that one holds
+  location.assign("/?back=review"); // the label page shows the task that one holds
 }
 
 function marks(said) {
