@@ -174,6 +174,16 @@ class DPOConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="The share of comparisons taken to be wrong.")
 
 
+class ConstraintConfig(Section):
+    dimension: str = Field("", description="The share of bad answers in it is held under the limit; empty: in none.")
+    limit: float = Field(0.05, ge=0, lt=1, description="The most answers that may be bad. A share.")
+    bad: float = Field(2.0, description="People's mean rating of a bad answer is so or lower. 1 to 5.")
+    multiplier: float = Field(1.0, gt=0, description="What a bad answer costs at first. Reward.")
+    most: float = Field(20.0, gt=0, description="What it costs at most. Reward.")
+    rate: float = Field(0.1, gt=0, description="How fast the logarithm of the cost moves, for each step.")
+    window: int = Field(128, ge=1, description="The share is that of so many last answers. Answers.")
+
+
 Algorithm = Literal["rloo", "reinforce", "grpo", "ppo", "q_learning", "ilql", "dpo"]
 
 
@@ -197,7 +207,15 @@ class AlignConfig(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     workers: int = Field(2, ge=1, description="Processes on a CPU, a thread each; a run repeats for the same number.")
     watch_every: int = Field(10, ge=1, description="ilql and dpo sample answers to be watched so often. Steps.")
+    check_every: int = Field(
+        10, ge=0, description="A held-out judge scores held-out prompts so often; 0: never. Steps."
+    )
+    check_prompts: int = Field(64, ge=2, description="Held-out prompts of such a check.")
+    patience: int = Field(
+        3, ge=0, description="Checks in a row below the best one before training stops there; 0: it never does."
+    )
     kl: KLConfig = KLConfig()
+    constraint: ConstraintConfig = ConstraintConfig()
     ppo: PPOConfig = PPOConfig()
     grpo: GRPOConfig = GRPOConfig()
     q_learning: QLearningConfig = QLearningConfig()
@@ -216,10 +234,25 @@ class AlignConfig(Section):
 class EvaluateConfig(Section):
     prompts: int = Field(200, ge=1, description="Held-out prompts that are answered before and after.")
     bootstrap: int = Field(2000, ge=100, description="Resamples behind each 95% interval.")
+    rules: str = Field("", description="A TOML file in the project with rules that answers must keep; empty: none.")
+    model: str = Field("", description="A model that compares answers over an OpenAI-compatible API; empty: none.")
+    model_url: str = Field(
+        "http://127.0.0.1:8000/v1",
+        pattern=r"^https?://.+$",
+        description="Where that API is; its key is read from $TRUELINE_JUDGE_KEY.",
+    )
 
 
 class LoopConfig(Section):
     rounds: int = Field(3, ge=1, description="Times round: collect, reward, align, evaluate.")
+    steer: bool = Field(
+        True, description="After each round the settings are adjusted by what was measured, each change explained."
+    )
+    pin: tuple[str, ...] = Field((), description='Settings that no rule may change, such as "align.learning_rate".')
+    forbid: tuple[str, ...] = Field((), description="Rules of docs/strategy.md that are not applied.")
+    labels: int = Field(0, ge=0, description="No round starts that would go beyond so many labels; 0: no limit.")
+    hours: float = Field(0, ge=0, description="No round starts after so long; 0: no limit. Hours.")
+    most_kl: float = Field(50.0, gt=0, description="A policy further from the base is not promoted. Nats per answer.")
 
 
 class Config(Section):
@@ -238,6 +271,9 @@ class Config(Section):
         unknown = set(self.objective.weights) - set(self.project.dimensions)
         if unknown and self.objective.weights != ObjectiveConfig().weights:
             raise ValueError(f"objective.weights names {sorted(unknown)}, which project.dimensions does not have")
+        held = self.align.constraint.dimension
+        if held and held not in self.project.dimensions:
+            raise ValueError(f"align.constraint.dimension {held!r} is not one of project.dimensions")
         if unweighed := [d for d in self.project.dimensions if d not in self.objective.weights]:
             raise ValueError(f"objective.weights does not say what {unweighed} counts; add it, 0 to leave it out")
         return self
