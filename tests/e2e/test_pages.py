@@ -122,7 +122,11 @@ def test_the_quality_page_shows_agreement_and_a_row_for_each_person(rita):
 
 
 def test_the_data_page_looks_into_a_file_and_imports_it(served, rita, tmp_path):
-    rows = [{"prompt": f"new question {i} {EVIL}", "completions": [f"yes {i}", f"no {i}"]} for i in range(5)]
+    rows = [
+        {"prompt": f"new question {i} {EVIL}", "a": f"yes {i} {EVIL}", "b": f"no {i}", "preference": -2,
+         "dimension": "quality", "annotator": "Zoe"}
+        for i in range(5)
+    ]  # fmt: skip
     path = tmp_path / "new.jsonl"
     path.write_text("\n".join([*map(json.dumps, rows), "{broken"]))
     rita.goto(f"{rita.address}/data")
@@ -130,6 +134,8 @@ def test_the_data_page_looks_into_a_file_and_imports_it(served, rita, tmp_path):
     rita.get_by_role("button", name="Look first").click()
     rita.locator("#sample tr").first.wait_for()
     assert rita.locator("#sample tr").count() == 5 and rita.locator("#sample img").count() == 0
+    assert "yes 0" in rita.locator("#sample tr").first.inner_text()
+    assert "-2" in rita.locator("#sample tr").first.inner_text()
     assert "6" in rita.locator("#errors").inner_text()
     shot(rita, "data")
     with store_of(served) as store:

@@ -168,6 +168,7 @@ def test_jsonl_with_a_mark_of_byte_order_blank_lines_and_more_fields(tmp_path):
         (OWN | {"annotator": 3}, "annotator must be a name"),
         (OWN | {"annotator": " "}, "annotator must be a name"),
         ({"prompt": "x", "ratings": {"quality": 3}}, "has ratings but no completion"),
+        ({"prompt": "x", "completions": ["y"]}, "has no completion, a or b, but completions; call"),
         ({"prompt": "x", "preference": 3, "dimension": "safety"}, "has a preference but no a and b"),
         (PAIR | {"ratings": {"quality": 3}}, "ratings"),
         (PAIR | {"b": PAIR["a"]}, "the same text"),

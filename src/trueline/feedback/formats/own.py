@@ -34,6 +34,7 @@ from trueline.feedback.labelling.records import OVERALL
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating
 
 FINISHES = ("stop", "length")
+OTHER_NAMES = ("completions", "answer", "answers", "response", "responses", "output", "outputs", "chosen", "rejected")
 COLUMNS = ("prompt", "completion", "a", "b", "preference", "dimension", "annotator", "both_bad")
 
 
@@ -114,6 +115,8 @@ def _parse(row: Any, dimensions: tuple[str, ...]) -> Item:
     if "completion" not in row:
         if row.get("ratings"):
             raise BadRow("has ratings but no completion")
+        if lost := [name for name in OTHER_NAMES if row.get(name)]:
+            raise BadRow(f"has no completion, a or b, but {lost[0]}; call an answer completion, or two of them a and b")
         return Item(prompts=(prompt,))
     exchange = _answer(row, prompt, "completion")
     ratings = row.get("ratings") or {}
