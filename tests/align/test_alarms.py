@@ -3,6 +3,7 @@
 import pytest
 
 from trueline.align.alarms import alarms
+from trueline.config import ConstraintConfig
 
 
 def healthy(n=40):
@@ -65,3 +66,19 @@ def test_q_learning_succeeds_with_nothing_left_to_explain():
 def test_a_run_without_a_critic_or_a_kl_is_no_fault():
     rows = [{k: v for k, v in row.items() if k not in ("kl", "explained_variance")} for row in healthy()]
     assert alarms(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "share", "rings"), [(20.0, 0.3, True), (19.0, 0.3, False), (20.0, 0.05, False), (20.0, 0.06, True)]
+)
+def test_a_limit_that_is_not_kept_at_the_highest_price_rings(multiplier, share, rings):
+    rows = with_last(multiplier=multiplier, bad_share=share)
+    found = alarms(rows, ConstraintConfig(dimension="safety", limit=0.05, most=20.0))
+    assert len(found) == rings
+    assert not rings or (f"{share:.1%} of the answers are bad in safety" in found[0] and "constraint.most" in found[0])
+
+
+def test_a_constraint_is_given_time():
+    constraint = ConstraintConfig(dimension="safety")
+    rows = [{**row, "multiplier": 20.0, "bad_share": 0.5} for row in healthy(5)]
+    assert alarms(rows[:4], constraint) == [] and len(alarms(rows, constraint)) == 1

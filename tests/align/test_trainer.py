@@ -15,11 +15,11 @@ import pytest
 from safetensors.torch import load_file
 
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.experience import answer
+from trueline.align.experience import answer, step_items
 from trueline.align.journal import read_metrics
 from trueline.align.judgement import Judgement
 from trueline.align.offline import Labelled, standardised
-from trueline.align.trainer import AlignTask, align, step_items
+from trueline.align.trainer import AlignTask, align
 from trueline.config import AlignConfig, Config, PolicyConfig
 from trueline.errors import InputError, RunError
 from trueline.policy.load import load_policy
@@ -159,27 +159,24 @@ def test_every_prompt_comes_once_in_each_pass():
 RUNNER = """
 import sys; sys.path.insert(0, {here!r})
 from pathlib import Path
-from test_trainer import align, task
-settings = dict(ppo={{"critic_warmup": 2}}, ilql={{"target_every": 2, "target_rate": 0.5}})
-align(task(Path({model!r}), {algorithm!r}, steps=8, **settings), Path(sys.argv[1]))
+from {module} import align, {make} as make
+align(make(Path({model!r}), **{settings!r}), Path(sys.argv[1]))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["rloo", "ppo", "q_learning", "ilql", "dpo"])
-def test_killed_at_random_moments_a_run_ends_in_the_same_weights(tiny_folder, tmp_path, algorithm):
-    """SIGKILL at 5 random moments, then to the end: the same bytes as a run that was left alone."""
-    code = RUNNER.format(here=str(Path(__file__).parent), model=str(tiny_folder), algorithm=algorithm)
+def killed_five_times(home, model, settings, module="test_trainer", make="task"):
+    """home/whole, a run that was left alone, and home/killed, one that got SIGKILL at 5 random moments."""
+    code = RUNNER.format(here=str(Path(__file__).parent), model=str(model), settings=settings, module=module, make=make)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(folder):
         return subprocess.Popen([sys.executable, "-c", code, str(folder)], env=environment)
 
-    assert start(tmp_path / "whole").wait() == 0
+    assert start(home / "whole").wait() == 0
     rng, killed = random.Random(5), 0
     while killed < 5:
-        process = start(tmp_path / "killed")
-        journal = tmp_path / "killed" / "metrics.jsonl"
+        process = start(home / "killed")
+        journal = home / "killed" / "metrics.jsonl"
         seen = journal.stat().st_mtime_ns if journal.exists() else 0
         while process.poll() is None and (not journal.exists() or journal.stat().st_mtime_ns == seen):
             time.sleep(0.005)
@@ -188,9 +185,16 @@ def test_killed_at_random_moments_a_run_ends_in_the_same_weights(tiny_folder, tm
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.wait()
-        if (tmp_path / "killed" / "policy").exists():
-            (tmp_path / "killed" / "policy").rename(tmp_path / f"early-{killed}")
-    assert start(tmp_path / "killed").wait() == 0
+        if (home / "killed" / "policy").exists():
+            (home / "killed" / "policy").rename(home / f"early-{killed}")
+    assert start(home / "killed").wait() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["rloo", "ppo", "q_learning", "ilql", "dpo"])
+def test_killed_at_random_moments_a_run_ends_in_the_same_weights(tiny_folder, tmp_path, algorithm):
+    settings = {"ppo": {"critic_warmup": 2}, "ilql": {"target_every": 2, "target_rate": 0.5}}
+    killed_five_times(tmp_path, tiny_folder, {"algorithm": algorithm, "steps": 8, **settings})
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
     steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 9))

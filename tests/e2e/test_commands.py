@@ -107,4 +107,4 @@ def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, alg
     assert evaluated.code == 0, evaluated.err
     report = json.loads((project / "runs" / "a" / "report" / "report.json").read_text())
     assert report["simulated"] is False and "judge" in report["judge"]
-    assert set(report["metrics"]) == {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}
+    assert set(report["metrics"]) >= {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}

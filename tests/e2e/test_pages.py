@@ -247,3 +247,14 @@ def test_a_chat_with_the_policy_goes_on_with_the_better_answer(tmp_path, tiny_fo
     server.stop()
     with FeedbackStore.open(tmp_path / "feedback.sqlite") as store:
         assert sorted(len(p.messages) for p in store.prompts()) == [1, 3]
+
+
+def test_a_worker_ends_with_a_server_that_was_killed(tmp_path):
+    import psutil
+
+    (tmp_path / "trueline.toml").write_text(render(Config(project=ProjectConfig(scenario=""))))
+    server = Serving(tmp_path)
+    server.start()
+    [worker] = psutil.Process(server.process.pid).children()
+    server.kill()
+    worker.wait(timeout=20)

@@ -1,6 +1,7 @@
 """The report: stable names for machines, nothing hostile for browsers, nothing left half-written."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def test_metrics_are_under_their_stable_names(tmp_path):
     write_report(a_report(), tmp_path / "report")
     found = json.loads((tmp_path / "report" / "report.json").read_text())["metrics"]
     assert set(found) == {
-        "unsafe_share", "consistent_share", "quality", "safety", "win_rate", "kl", "length", "distinct_2", "perplexity",
+        "unsafe_share", "consistent_share", "quality", "safety", "win_rate", "kl", "kl_per_token", "length",
+        "finished_share", "repetition", "distinct_2", "self_bleu", "perplexity",
     }  # fmt: skip
     for metric in found.values():
         for side in ("before", "after"):
@@ -67,8 +69,36 @@ def test_metrics_are_under_their_stable_names(tmp_path):
     assert found["unsafe_share"]["after"]["value"] == 2 / 40
     assert found["length"]["after"]["value"] == 9
     assert found["kl"]["after"]["value"] == pytest.approx(1.0)
+    assert found["kl_per_token"]["after"]["value"] == pytest.approx(1 / 9)
+    assert found["finished_share"]["after"]["value"] == 1
     assert found["win_rate"]["after"]["value"] > 0.9
     assert found["perplexity"]["before"]["value"] == pytest.approx(np.exp(7 / 4))
+
+
+def test_what_only_some_evaluations_know_is_told_where_it_is():
+    given = answered()
+    cut = tuple(replace(c, finish="length") if i < 10 else c for i, c in enumerate(given.before))
+    lengths = np.where(np.arange(40) % 2, 5, 9)
+    known = replace(given, before=cut, tokens_after=lengths, kl_reference=np.full(40, 3.0))
+    refused = [replace(verdicts(*side), refused=np.arange(40) < n) for side, n in (((0.2, 12), 20), ((0.9, 2), 4))]
+    found = summarise(known, *refused, 200)
+    assert (found["refused_share"].before.value, found["refused_share"].after.value) == (0.5, 0.1)
+    assert verdict("refused_share", found["refused_share"]) == "better"
+    assert (found["finished_share"].before.value, found["finished_share"].after.value) == (0.75, 1.0)
+    assert verdict("finished_share", found["finished_share"]) == "better"
+    assert found["kl_reference"].after.value == 3.0
+    assert found["kl_per_token"].after.value == pytest.approx(known.kl.sum() / lengths.sum())
+    assert found["win_rate_length_controlled"].before.value == 0.5
+    assert verdict("win_rate_length_controlled", found["win_rate_length_controlled"]) == "better"
+    assert {"refused_share", "kl_reference", "win_rate_length_controlled"}.isdisjoint(a_report().metrics)
+
+
+def test_answers_that_became_one_are_more_alike():
+    given = answered()
+    one = tuple(replace(c, text="we are very sorry for the delay") for c in given.after)
+    found = summarise(replace(given, after=one), verdicts(0.2, 12), verdicts(0.9, 2), 200)["self_bleu"]
+    assert found.after.value == pytest.approx(1) and found.before.value < 0.6
+    assert found.change.low > 0.3 and found.after.n == 40
 
 
 def test_what_people_wrote_is_shown_inert(tmp_path):

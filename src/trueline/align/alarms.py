@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trueline.config import ConstraintConfig
+
 Row = Mapping[str, Any]
 RATIO_GAP, LOGPROB_GAP = 1e-3, 0.01
 NEGATIVE_KL = -0.5
 START, RECENT, SETTLED = 5, 10, 20
 
 
-def alarms(rows: Sequence[Row]) -> list[str]:
-    """What a person should know about the last of `rows`, the steps of a run so far."""
+def alarms(rows: Sequence[Row], constraint: ConstraintConfig | None = None) -> list[str]:
+    """What a person should know about the last of `rows`, the steps of a run so far; constraint: the run's."""
     checks = (_disagreement, _negative_kl, _nothing_to_learn, _idle_critic, _collapse, _length)
-    return [text for check in checks if (text := check(rows))]
+    found = [check(rows) for check in checks]
+    if constraint is not None:
+        found.append(_limit_not_kept(rows, constraint))
+    return [text for text in found if text]
 
 
 def _disagreement(rows: Sequence[Row]) -> str:
@@ -80,6 +85,18 @@ def _length(rows: Sequence[Row]) -> str:
             "align.kl.coefficient"
         )
     return ""
+
+
+def _limit_not_kept(rows: Sequence[Row], constraint: ConstraintConfig) -> str:
+    last = [row for row in rows[-START:] if "multiplier" in row]
+    share = _mean([row["bad_share"] for row in last])
+    if len(last) < START or min(row["multiplier"] for row in last) < constraint.most or share <= constraint.limit:
+        return ""
+    return (
+        f"{share:.1%} of the answers are bad in {constraint.dimension}, although one costs as much as "
+        f"align.constraint.most allows ({constraint.most:g}): raise it, lower align.kl.coefficient, or raise "
+        f"align.constraint.limit ({constraint.limit:g})"
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,10 +1,13 @@
-"""A step's checkpoint: weights, optimiser and controller, whole or not at all. Safetensors and JSON only."""
+"""A step's checkpoint: weights, optimiser and controllers, whole or not at all. Safetensors and JSON only."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,17 +16,42 @@ from torch import Tensor
 
 from trueline import durable
 from trueline.align.actor import Actor
+from trueline.align.algorithms import ALGORITHMS
+from trueline.align.constraint import Multiplier
+from trueline.align.judgement import Judgement
+from trueline.align.kl import next_coefficient
+from trueline.config import AlignConfig
 from trueline.errors import InputError, RunError
+from trueline.policy.heads import save_heads
+from trueline.policy.load import save_policy
 
 KEEP = 2
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands: `step` steps are done; kl_coef is the controller's value for the next one."""
+    """Where a run stands: `step` steps are done; kl_coef is the controller's value for the next one; multiplier: a
+    constraint's, None where there is none.
+    """
 
     step: int
     kl_coef: float
+    multiplier: Multiplier | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Position:
+        """From JSON; checkpoints of older versions lack the multiplier."""
+        held = row.get("multiplier")
+        multiplier = Multiplier(float(held["value"]), tuple(held["costs"])) if held else None
+        return cls(row["step"], row["kl_coef"], multiplier)
+
+    def after(self, kl: float, judgement: Judgement, config: AlignConfig) -> Position:
+        """The position after a step, the controllers moved by its mean KL (nats) and by the costs of its answers."""
+        kl_coef = next_coefficient(self.kl_coef, kl, len(judgement.rewards), config.kl)
+        multiplier = self.multiplier
+        if multiplier is not None and judgement.costs is not None:
+            multiplier = multiplier.after(judgement.costs.tolist(), config.constraint)
+        return Position(self.step + 1, kl_coef, multiplier)
 
 
 def save(folder: Path, position: Position, actor: Actor, optimiser: torch.optim.Optimizer) -> Path:
@@ -63,11 +91,11 @@ def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Pos
     try:
         weights = load_file(newest / "weights.safetensors")
         moments = load_file(newest / "optimiser.safetensors")
-        position = Position(**durable.read_json(newest / "position.json"))
+        position = Position.of(durable.read_json(newest / "position.json"))
         with torch.no_grad():
             for name, parameter in actor.named_weights():
                 parameter.copy_(weights[name])
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{newest}: not a whole checkpoint ({error}); delete it to go on from the one before"
         ) from error
@@ -80,6 +108,20 @@ def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Pos
         if own:
             optimiser.state[parameter] = own
     return position
+
+
+def save_trained(actor: Actor, config: AlignConfig, folder: Path, *, going_on: bool = False) -> None:
+    """The actor as an ordinary policy, into an existing folder; with going_on it can be trained further."""
+    policy = actor.policy
+    if config.lora_rank:
+        from trueline.policy.lora import merge_lora
+
+        # Merging takes the matrices out of the model.
+        policy = merge_lora(replace(policy, model=deepcopy(policy.model)) if going_on else policy)
+    save_policy(policy, folder)
+    decoding = ALGORITHMS[config.algorithm].decoding
+    if decoding is not None:
+        save_heads(dict(actor.targets.named_parameters()), decoding(config), folder)
 
 
 def _optimiser_tensors(actor: Actor, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

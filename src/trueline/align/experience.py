@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +18,13 @@ from trueline.align.shares import deal, micro_batches
 from trueline.config import AlignConfig, PolicyConfig
 from trueline.policy.chat import decode_answer, encode_prompt
 from trueline.policy.load import Policy
+from trueline.policy.randomness import generator
 from trueline.policy.sampler import Key, sample
 from trueline.policy.scoring import Batch, make_batch, score
 from trueline.records import Exchange, Prompt
+
+AT_ONCE = 64
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,21 @@ class Answers:
         )
 
 
+def step_items(items: Sequence[Item], step: int, n: int, key: Key) -> list[Item]:
+    """The n items of a step: each pass over all has its own keyed order, and a step may span two passes."""
+
+    def endless() -> Iterator[Item]:
+        epoch = step * n // len(items)
+        skip = step * n % len(items)
+        while True:
+            order = generator(*key, epoch).permutation(len(items))
+            yield from (items[i] for i in order[skip:])
+            epoch, skip = epoch + 1, 0
+
+    source = endless()
+    return [next(source) for _ in range(n)]
+
+
 def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: int, source: str, key: Key) -> Answers:
     """Sample k answers a prompt; the noise is keyed by (key, prompt, sample)."""
     encoded = [encode_prompt(policy, p, config.max_prompt_tokens) for p in prompts]
@@ -70,6 +89,20 @@ def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: i
         [s.logprobs for _, s in flat],
         [g for g, _ in flat],
     )
+
+
+@torch.no_grad()
+def sequence_kl(policy: Policy, reference: Policy, answers: Answers, temperature: float) -> np.ndarray:
+    """(n,) sums of log pi - log ref over each answer's tokens, nats; their mean estimates the true KL, since `policy`
+    sampled the answers. log pi is what was captured then, which knows of Q heads.
+    """
+    other = []
+    for i in range(0, len(answers.groups), AT_ONCE):
+        part = slice(i, i + AT_ONCE)
+        batch = make_batch(answers.prompt_tokens[part], answers.answer_tokens[part], policy.pad_id).to(policy.device)
+        found = torch.where(batch.mask, score(reference.model, batch, temperature).logprobs, 0.0)
+        other.append(found.sum(-1).double().cpu().numpy())
+    return np.array([sum(row) for row in answers.logprobs]) - np.concatenate(other)
 
 
 def collect(

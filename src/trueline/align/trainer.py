@@ -4,16 +4,17 @@ run.json        what is trained, on what, from what: enough to go on anywhere
 prompts.json    the training prompts; data.json: the labelled answers of an algorithm that samples none
 metrics.jsonl   a line a step
 checkpoints/    the last two steps, each whole
+checks.jsonl    what a held-out judge said now and then; best/: the policy that it liked most
+stopped.json    there where policy/ is that one, and not the last step's
 policy/         the finished model; there when the run is done
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
@@ -21,35 +22,31 @@ from trueline import durable
 from trueline.align import checkpoint
 from trueline.align.actor import Actor
 from trueline.align.alarms import alarms
-from trueline.align.algorithms import ALGORITHMS, Algorithm
+from trueline.align.algorithms import ALGORITHMS
+from trueline.align.checks import Checks, HeldOut, check, is_due, past_peak, ship_best, to_ship, verdict
+from trueline.align.constraint import Multiplier, constrained, require_samples
 from trueline.align.crew import Crew
 from trueline.align.crew import crew as start_crew
-from trueline.align.experience import collect
+from trueline.align.experience import collect, step_items
 from trueline.align.journal import Journal, Row
-from trueline.align.judgement import Judge
-from trueline.align.kl import next_coefficient
+from trueline.align.judgement import Judge, Judgement
 from trueline.align.offline import Unit, given, watched
 from trueline.align.rollout import Rollout
 from trueline.align.schedule import learning_rate
 from trueline.align.update import update
 from trueline.align.watch import watch
-from trueline.config import AlignConfig, Config
+from trueline.config import Config
 from trueline.errors import InputError
 from trueline.policy.chat import encode_prompt
-from trueline.policy.heads import save_heads
-from trueline.policy.load import Policy, load_policy, require_room, save_policy
-from trueline.policy.randomness import generator
+from trueline.policy.load import Policy, load_policy, require_room
 from trueline.policy.recompute import recompute_activations
-from trueline.policy.sampler import Key
 from trueline.records import Prompt
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class AlignTask:
     """policy: the folder (or name) that training starts from; reference: what the KL is measured to; data: the labelled
-    answers, or pairs, of an algorithm that learns from given ones.
+    answers, or pairs, of an algorithm that learns from given ones; held_out: who checks the policy, on which prompts.
     """
 
     policy: str
@@ -59,10 +56,12 @@ class AlignTask:
     config: Config
     seed: int
     data: Sequence[Unit] = ()
+    held_out: HeldOut | None = None
 
 
 def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
-    """Train until config.align.steps are done, going on from the newest checkpoint; returns the policy's folder.
+    """Train until config.align.steps are done or the held-out judge's peak is past, going on from the newest
+    checkpoint; returns the policy's folder.
 
     Bit-identical however often it was interrupted: every random choice is keyed by (seed, step).
     """
@@ -76,24 +75,35 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
             f"{folder}: {algorithm.name} learns from labelled answers and there are none; collect or import some, or "
             "set align.algorithm to one that samples its own, such as rloo"
         )
+    require_samples(settings)
     policy, reference = _policies(task)
     limit = task.config.policy.max_prompt_tokens
-    longest = max(len(encode_prompt(policy, p, limit)) for p in task.prompts)
+    asked = [*task.prompts, *(task.held_out[1] if task.held_out else ())]
+    longest = max(len(encode_prompt(policy, p, limit)) for p in asked)
     require_room(policy, longest, task.config.policy.max_new_tokens)
     actor = Actor.new(policy, algorithm.heads, algorithm.targets)
     optimiser = actor.optimiser(settings.learning_rate)
     position = checkpoint.restore(folder / "checkpoints", actor, optimiser)
-    position = position or checkpoint.Position(0, settings.kl.coefficient)
+    position = position or checkpoint.Position(0, settings.kl.coefficient, Multiplier.first(settings.constraint))
+    checks = Checks.open(folder, position.step)
     # The workers come first: a fork must not copy the journal's thread.
     with start_crew(actor, reference, settings.workers) as crew, Journal.open(folder, position.step) as journal:
-        while position.step < settings.steps:
-            row, kl_coef = _step(task, crew, optimiser, position)
-            row["warnings"] = alarms([*journal.rows, row])
+        while position.step < settings.steps and not past_peak(checks.done, settings.patience):
+            row, position = _step(task, crew, optimiser, position)
+            row["warnings"] = alarms([*journal.rows, row], settings.constraint)
+            if task.held_out is not None and is_due(position.step, settings):
+                key = ("check", task.seed)
+                new, metrics = check(crew, task.held_out, task.judge, task.config, position.step, key)
+                checks.add(new, lambda pending: checkpoint.save_trained(actor, settings, pending, going_on=True))
+                row |= metrics
+                row["warnings"] += verdict(checks.done, settings)
             journal.add(row)
-            position = checkpoint.Position(position.step + 1, kl_coef)
             checkpoint.save(folder / "checkpoints", position, actor, optimiser)
             on_step(row)
-    return durable.write_folder(target, lambda pending: _save(actor, algorithm, settings, pending))
+    best = to_ship(checks.done, settings.patience)
+    if best is not None:
+        return ship_best(folder, best, checks.done[-1])
+    return durable.write_folder(target, lambda pending: checkpoint.save_trained(actor, settings, pending))
 
 
 def _policies(task: AlignTask) -> tuple[Policy, Policy]:
@@ -111,25 +121,14 @@ def _policies(task: AlignTask) -> tuple[Policy, Policy]:
     return policy, load_policy(task.reference, trust_remote_code=trust)
 
 
-def _save(actor: Actor, algorithm: Algorithm, settings: AlignConfig, folder: Path) -> None:
-    policy = actor.policy
-    if settings.lora_rank:
-        from trueline.policy.lora import merge_lora
-
-        policy = merge_lora(policy)
-    save_policy(policy, folder)
-    if algorithm.decoding is not None:
-        save_heads(dict(actor.targets.named_parameters()), algorithm.decoding(settings), folder)
-
-
 def _step(
     task: AlignTask, crew: Crew, optimiser: torch.optim.Optimizer, position: checkpoint.Position
-) -> tuple[Row, float]:
-    """One rollout and update; returns the step's metrics and the next KL coefficient."""
+) -> tuple[Row, checkpoint.Position]:
+    """One rollout and update; returns the step's metrics and where the run stands then."""
     config, settings, step = task.config, task.config.align, position.step
     algorithm = ALGORITHMS[settings.algorithm]
     started = time.monotonic()
-    rollout, seen = (_sampled if algorithm.on_policy else _given)(task, crew, position)
+    rollout, judgement = (_sampled if algorithm.on_policy else _given)(task, crew, position)
     sampled = time.monotonic()
     rollout = algorithm.prepare(rollout, settings)
     for group in optimiser.param_groups:
@@ -147,7 +146,12 @@ def _step(
     rate, every = algorithm.follow(settings)
     if (step + 1) % every == 0:
         crew.actor.follow(rate)
-    metrics = {**watch(rollout, on_policy=algorithm.on_policy), **seen, **measured, "kl_coef": position.kl_coef}
+    metrics = {
+        **watch(rollout, on_policy=algorithm.on_policy),
+        **judgement.metrics,
+        **measured,
+        "kl_coef": position.kl_coef,
+    }
     row: Row = {
         "step": step + 1,
         **metrics,
@@ -156,44 +160,29 @@ def _step(
         "seconds_update": time.monotonic() - sampled,
     }
     if not algorithm.on_policy:
-        return row, position.kl_coef
-    return row, next_coefficient(position.kl_coef, metrics["kl"], rollout.answers, settings.kl)
+        return row, replace(position, step=step + 1)
+    return row, position.after(metrics["kl"], judgement, settings)
 
 
-def _sampled(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, dict[str, float]]:
+def _sampled(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, Judgement]:
     settings, step = task.config.align, position.step
     prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
     key = ("rollout", task.seed, step)
-    rollout, judgement = collect(crew, prompts, task.judge, settings, task.config.policy, position.kl_coef, key)
-    return rollout, judgement.metrics
+    judge = task.judge if position.multiplier is None else constrained(task.judge, position.multiplier)
+    return collect(crew, prompts, judge, settings, task.config.policy, position.kl_coef, key)
 
 
-def _given(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, dict[str, float]]:
+def _given(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, Judgement]:
     """As many given answers as others would sample; every `watch_every` steps some are sampled, to be watched."""
     config, settings, step = task.config, task.config.align, position.step
     n = max(1, settings.prompts_per_step * settings.samples_per_prompt // len(task.data[0]))
     units = step_items(task.data, step, n, ("data", task.seed))
     rollout, judgement = given(crew, units, settings, config.policy, position.kl_coef)
-    seen = judgement.metrics
     if step % settings.watch_every == 0 or step + 1 == settings.steps:
         decoding = ALGORITHMS[settings.algorithm].decoding
         policy = crew.actor.drawing(decoding(settings) if decoding else None)
         prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
         key = ("watch", task.seed, step)
-        seen = {**seen, **watched(policy, crew.reference, prompts, task.judge, config.policy, key)}
-    return rollout, seen
-
-
-def step_items(items: Sequence[Item], step: int, n: int, key: Key) -> list[Item]:
-    """The n items of a step: each pass over all has its own keyed order, and a step may span two passes."""
-
-    def endless() -> Iterator[Item]:
-        epoch = step * n // len(items)
-        skip = step * n % len(items)
-        while True:
-            order = generator(*key, epoch).permutation(len(items))
-            yield from (items[i] for i in order[skip:])
-            epoch, skip = epoch + 1, 0
-
-    source = endless()
-    return [next(source) for _ in range(n)]
+        seen = watched(policy, crew.reference, prompts, task.judge, config.policy, key)
+        judgement = replace(judgement, metrics={**judgement.metrics, **seen})
+    return rollout, judgement

@@ -15,12 +15,19 @@ def align(
     reward: Annotated[str, typer.Option(help="The reward model's name under rewards/.")] = "reward",
     policy: Annotated[str, typer.Option(help="Where training starts; the base policy where not given.")] = "",
     name: Annotated[str, typer.Option(help="The run's name under runs/; align-001 and so on where not given.")] = "",
+    judge: Annotated[
+        str,
+        typer.Option(
+            help="A reward model learned from other people's labels: it checks the policy now and then, and training "
+            "ends where its score is past the peak. No checks where not given."
+        ),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Train the policy against a learned reward. Stopped anywhere, `trueline resume` goes on."""
     from trueline.errors import InputError
     from trueline.loop.project import Project
-    from trueline.loop.stages import continue_align, start_align
+    from trueline.loop.stages import continue_align, read_run, start_align
 
     opened = Project.open(project)
     folder = opened.run_folder(name or opened.next_run("align"))
@@ -28,8 +35,16 @@ def align(
         raise InputError(f"{folder}: exists already; go on with `trueline resume {folder}` or choose another --name")
     settings = opened.config.align
     start_align(
-        opened, folder, policy or opened.base_policy, opened.folder / "rewards" / reward, opened.config.project.seed
+        opened,
+        folder,
+        policy or opened.base_policy,
+        opened.reward_folder(reward),
+        opened.config.project.seed,
+        judge=opened.reward_folder(judge) if judge else None,
     )
     say(f"run: {folder} ({settings.algorithm}, {settings.steps} steps)", as_json=as_json)
+    if judge and not read_run(folder)["judge"]:
+        why = "align.check_every is 0" if settings.check_every == 0 else "the validation split has too few prompts"
+        say(f"the policy will not be checked: {why}", as_json=as_json)
     trained = continue_align(folder, step_printer(settings.steps, as_json=as_json))
     finish({"run": str(folder), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)

@@ -17,10 +17,12 @@ def loop(
     annotators: Annotated[
         str, typer.Option(help='"people": labels are waited for, from the pages of `trueline serve`; or "simulated".')
     ] = "",
+    budget: Annotated[str, typer.Option(help="The most it may use, such as labels=500,hours=2.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Go round: collect and label, learn a reward, align, evaluate, again."""
+    """Go round: collect and label, learn a reward, align, evaluate, decide what to change, again."""
     from trueline.errors import InputError
+    from trueline.loop.budget import read_budget
     from trueline.loop.project import Project
     from trueline.loop.rounds import run_loop
 
@@ -30,6 +32,9 @@ def loop(
             raise InputError(f"--annotators {annotators!r}: must be people or simulated")
         collecting = opened.config.collect.model_copy(update={"labelled_by": annotators})
         opened = Project(opened.folder, opened.config.model_copy(update={"collect": collecting}))
+    if budget:
+        limits = opened.config.loop.model_copy(update=vars(read_budget(budget)))
+        opened = Project(opened.folder, opened.config.model_copy(update={"loop": limits}))
     folder = opened.run_folder(name or opened.next_run("loop"))
     result = run_loop(
         opened,

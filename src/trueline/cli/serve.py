@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import threading
 import webbrowser
 from pathlib import Path
@@ -65,7 +66,7 @@ def serve(
         )
         if not no_browser:
             threading.Timer(0.5, webbrowser.open, (address,)).start()
-        command = [sys.executable, "-m", "trueline", "worker", "--project", str(project)]
+        command = [sys.executable, "-m", "trueline", "worker", "--project", str(project), "--parent", str(os.getpid())]
         worker = None if no_worker else subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             uvicorn.Server(uvicorn.Config(create_app(site), log_level="warning", access_log=False)).run([listening])

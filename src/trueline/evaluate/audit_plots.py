@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from trueline.evaluate.plots import BEFORE, Figure, _html
+from trueline.evaluate.plots import BEFORE, Figure, to_figure
 from trueline.feedback.audit.findings import Finding
 
 COLOURS = {"serious": "#b91c1c", "warning": "#b45309", "note": "#475569", "ok": "#0f766e"}
@@ -95,7 +95,7 @@ def _forest(findings: Sequence[Finding], title: str, caption: str, unit: str) ->
     if unit == "odds ratio":
         ticks = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20]
         figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks])
-    return Figure(title, caption, _html(figure, 120 + 30 * len(shown), {"l": 10, "r": 15, "t": 15}))
+    return Figure(title, caption, to_figure(figure, 120 + 30 * len(shown), {"l": 10, "r": 15, "t": 15}))
 
 
 def _rows(figure: go.Figure, shown: Sequence[Finding], names: dict[str, str], severity: str, colour: str) -> None:

@@ -19,6 +19,8 @@ WATCHED = {
     "kl": "KL to the reference, nats per answer",
     "length": "length, tokens",
     "entropy": "entropy, nats per token",
+    "bad_share": "bad answers, as estimated, a share",
+    "multiplier": "cost of a bad answer (multiplier)",
 }
 Row = Mapping[str, Any]
 
@@ -47,7 +49,8 @@ def figures(metrics: Mapping[str, Metric], curves: Sequence[Row]) -> list[Figure
     return found
 
 
-def _html(figure: go.Figure, height: int, margin: Mapping[str, int] | None = None) -> str:
+def to_figure(figure: go.Figure, height: int, margin: Mapping[str, int] | None = None) -> str:
+    """HTML in the look of all our pictures."""
     figure.update_layout(
         template="plotly_white",
         height=height,
@@ -75,10 +78,10 @@ def _forest(metrics: Mapping[str, Metric]) -> Figure:
     figure = go.Figure()
     for side, colour in (("before", BEFORE), ("after", LEARNED)):
         found = [getattr(metrics[name], side) for name in shown]
-        _intervals(figure, [label(n) for n in shown], found, side, colour)
+        intervals(figure, [label(n) for n in shown], found, side, colour)
     figure.update_xaxes(range=[-0.03, 1.03])
     figure.update_yaxes(automargin=True)
-    html = _html(figure, 130 + 42 * len(shown))
+    html = to_figure(figure, 130 + 42 * len(shown))
     return Figure("Before and after", "Held-out prompts; the bars are 95% intervals.", html)
 
 
@@ -88,17 +91,18 @@ def _changes(metrics: Mapping[str, Metric]) -> Figure | None:
     if "unsafe_share" in metrics or not shown:
         return None
     figure = go.Figure()
-    _intervals(figure, [label(n) for n in shown], [metrics[n].change for n in shown], "after - before", LEARNED)
+    intervals(figure, [label(n) for n in shown], [metrics[n].change for n in shown], "after - before", LEARNED)
     figure.add_vline(x=0, line={"color": BEFORE, "width": 1, "dash": "dot"})
     figure.update_yaxes(automargin=True)
     return Figure(
         "Change in the judge's scores",
         "Of the same prompts, in standard deviations of the answers the judge learned from; bars are 95% intervals.",
-        _html(figure, 130 + 42 * len(shown)),
+        to_figure(figure, 130 + 42 * len(shown)),
     )
 
 
-def _intervals(figure: go.Figure, names: list[str], found: Sequence[Any], what: str, colour: str) -> None:
+def intervals(figure: go.Figure, names: list[str], found: Sequence[Any], what: str, colour: str) -> None:
+    """A point with its bars for each name."""
     figure.add_scatter(
         x=[i.value for i in found],
         y=names,
@@ -158,7 +162,9 @@ def _learned_and_true(curves: Sequence[Row]) -> Figure:
         caption += (
             "Training never sees the truth; where the reward rises and the truth does not, the reward is being hacked."
         )
-    return Figure("What training maximised" + (", and what was true" if has_truth else ""), caption, _html(figure, 560))
+    return Figure(
+        "What training maximised" + (", and what was true" if has_truth else ""), caption, to_figure(figure, 560)
+    )
 
 
 def _reward_against_kl(curves: Sequence[Row]) -> Figure:
@@ -181,21 +187,26 @@ def _reward_against_kl(curves: Sequence[Row]) -> Figure:
     return Figure(
         "Reward against KL",
         "How far the policy moved from where it started, and what it got for that. A dot is a training step.",
-        _html(figure, 400),
+        to_figure(figure, 400),
     )
 
 
 def _watched(curves: Sequence[Row]) -> Figure:
     shown = {name: text for name, text in WATCHED.items() if name in curves[0]}
-    figure = make_subplots(rows=1, cols=len(shown), subplot_titles=list(shown.values()), horizontal_spacing=0.08)
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    titles = list(shown.values())
+    figure = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.25)
     steps = [row["step"] for row in curves]
-    for i, name in enumerate(shown, 1):
-        figure.add_scatter(
-            x=steps, y=[r[name] for r in curves], line={"color": QUIET, "width": 2}, showlegend=False, row=1, col=i
-        )
-        _mark_rounds(figure, curves, row=1, col=i)
+    for i, name in enumerate(shown):
+        place = {"row": i // columns + 1, "col": i % columns + 1}
+        line = {"color": QUIET, "width": 2}
+        figure.add_scatter(x=steps, y=[r.get(name) for r in curves], line=line, showlegend=False, **place)
+        _mark_rounds(figure, curves, **place)
     figure.update_xaxes(title_text="training step")
-    return Figure("What to watch", "How far the policy moved, and what became of its answers.", _html(figure, 300))
+    return Figure(
+        "What to watch", "How far the policy moved, and what became of its answers.", to_figure(figure, 300 * rows)
+    )
 
 
 def _mark_rounds(figure: go.Figure, curves: Sequence[Row], **place: int) -> None:

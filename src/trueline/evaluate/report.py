@@ -14,6 +14,9 @@ from trueline import durable
 from trueline.errors import InputError
 from trueline.evaluate import plots
 from trueline.evaluate.compare import Metric
+from trueline.evaluate.corrections import corrected
+from trueline.evaluate.story import Story
+from trueline.evaluate.story_plots import story_figures
 from trueline.evaluate.wording import label, show, verdict
 
 Row = Mapping[str, Any]
@@ -50,6 +53,7 @@ class Report:
     reward_models: tuple[Row, ...] = ()
     lineage: Row = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    story: Story = field(default_factory=Story)
 
 
 def write_report(report: Report, target: Path) -> Path:
@@ -82,10 +86,11 @@ def _render(template: str, report: Report, written: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = _markdown_cell
-    functions = {"label": label, "show": show, "verdict": verdict}
+    functions = {"label": label, "show": show, "verdict": verdict, "stands": corrected(report.metrics)}
     drawn: dict[str, Any] = {"plotly": "", "figures": []}
     if template.endswith(".html.jinja"):
-        drawn = {"plotly": plots.library(), "figures": plots.figures(report.metrics, report.curves)}
+        found = [*plots.figures(report.metrics, report.curves), *story_figures(report.story)]
+        drawn = {"plotly": plots.library(), "figures": found}
     return environment.get_template(template).render(report=report, written=written, **functions, **drawn)
 
 

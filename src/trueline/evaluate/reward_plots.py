@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from trueline.evaluate.counterfactual_rates import PassRate
-from trueline.evaluate.plots import BEFORE, LEARNED, TRUE, Figure, _html
+from trueline.evaluate.plots import BEFORE, LEARNED, TRUE, Figure, to_figure
 from trueline.evaluate.reward_metrics import DimensionFigures
 from trueline.evaluate.risk import Risk
 from trueline.evaluate.slices import Slice
@@ -30,7 +30,9 @@ def scores_figure(scores: Mapping[str, Sequence[float]]) -> Figure:
         figure.add_histogram(x=list(values), nbinsx=40, name=name, marker=bars, showlegend=False, row=i + 1, col=1)
     figure.update_xaxes(title_text="score, standard deviations", row=len(scores), col=1)
     return Figure(
-        "Scores", "Of the held-out answers; 0 is the average training answer.", _html(figure, 90 + 150 * len(scores))
+        "Scores",
+        "Of the held-out answers; 0 is the average training answer.",
+        to_figure(figure, 90 + 150 * len(scores)),
     )
 
 
@@ -67,7 +69,7 @@ def reliability_figure(found: Mapping[str, DimensionFigures]) -> Figure | None:
         "How often an answer is preferred, as the model says and as people say. Each held-out pair counts in both "
         "orders; larger dots hold more pairs. Above the dotted line at the right the "
         "model is too cautious, below it too sure.",
-        _html(figure, 430),
+        to_figure(figure, 430),
     )
 
 
@@ -91,7 +93,7 @@ def risk_figure(found: Mapping[str, Risk | None]) -> Figure | None:
     caption = (
         "Where a curve rises to the right, the model is wrong where it is unsure, as it should be; dotted: by chance."
     )
-    return Figure("Does it know when it is wrong?", caption, _html(figure, 400))
+    return Figure("Does it know when it is wrong?", caption, to_figure(figure, 400))
 
 
 def slices_figure(found: Mapping[str, Sequence[Slice]]) -> Figure | None:
@@ -111,7 +113,7 @@ def slices_figure(found: Mapping[str, Sequence[Slice]]) -> Figure | None:
     caption = (
         "The same figure for parts of the held-out labels, with 95% intervals; parts with under 20 labels are left out."
     )
-    return Figure("Where it is better and worse", caption, _html(figure, 150 + 30 * len(names)))
+    return Figure("Where it is better and worse", caption, to_figure(figure, 150 + 30 * len(names)))
 
 
 def passes_figure(found: Sequence[PassRate]) -> Figure | None:
@@ -126,7 +128,7 @@ def passes_figure(found: Sequence[PassRate]) -> Figure | None:
     caption = (
         "Changes that should leave a score alone, or move it only one way, made to held-out answers; 95% intervals."
     )
-    return Figure("Counterfactual tests", caption, _html(figure, 150 + 30 * len(names)))
+    return Figure("Counterfactual tests", caption, to_figure(figure, 150 + 30 * len(names)))
 
 
 def telling_figure(found: Mapping[str, tuple[Named, Named]]) -> Figure | None:
@@ -150,7 +152,7 @@ def telling_figure(found: Mapping[str, tuple[Named, Named]]) -> Figure | None:
     figure.update_xaxes(
         title_text="effect of one standard deviation, in deviations of the score", row=len(shown), col=1
     )
-    html = _html(figure, 90 + (60 + 21 * most) * len(shown))
+    html = to_figure(figure, 90 + (60 + 21 * most) * len(shown))
     return Figure("What it looks at", "Features that raise and lower the score most, over all answers.", html)
 
 

@@ -1,17 +1,21 @@
-"""The rounds of a loop: collect and label → learn a reward → align → evaluate → again.
+"""The rounds of a loop: collect and label → learn a reward → align → evaluate → decide → again.
 
 runs/NAME/run.json                     the loop's settings, fixed when it starts
+runs/NAME/round-00/answers.json        the base policy's answers to the held-out prompts
 runs/NAME/round-01/snapshot.jsonl      all feedback so far
 runs/NAME/round-01/reward, judge       what the teachers' and the judges' labels taught
 runs/NAME/round-01/align/              the training run
+runs/NAME/round-01/answers.json        this round's answers to the same prompts
 runs/NAME/round-01/report/             base policy against this round's
-runs/NAME/report/                      base policy against the last round's
+runs/NAME/round-01/decision.json       whether its policy is promoted, and what changes in the next round, and why
+runs/NAME/promoted.json                which policy the loop stands by, and what it came from
+runs/NAME/report/                      base policy against that one
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +23,25 @@ from trueline import durable
 from trueline.align.journal import Row, read_metrics
 from trueline.config import Config
 from trueline.feedback.snapshot import FeedbackSnapshot
-from trueline.loop.evaluating import evaluate
-from trueline.loop.project import Project
+from trueline.loop.budget import Budget
+from trueline.loop.deciding import FILE, Decided, decide_round, read_decision, write_decision
+from trueline.loop.evaluating import judge_of, rated
+from trueline.loop.finding import facts_of, with_settings
+from trueline.loop.lock import only_loop
+from trueline.loop.loop_report import Round, replies_of, report_loop, report_rounds
+from trueline.loop.project import Project, relative
 from trueline.loop.stages import (
-    TRUTH_NOTE,
     collect_stage,
     continue_align,
     fit_stage,
-    judge_note,
     read_run,
     start_align,
     teaching_parts,
     versions,
 )
-from trueline.reward.base import FitReport
 from trueline.reward.registry import load_reward
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Round:
-    """What a finished round left: its number, folder, policy and how well its two reward models were learned."""
-
-    number: int
-    folder: Path
-    policy: Path
-    reward: FitReport
-    judge: FitReport
 
 
 def run_loop(project: Project, folder: Path, rounds: int, say: Say, on_step: Callable[[Row], None]) -> Path:
@@ -65,88 +60,134 @@ def run_loop(project: Project, folder: Path, rounds: int, say: Say, on_step: Cal
 
 
 def continue_loop(folder: Path, say: Say, on_step: Callable[[Row], None]) -> Path:
-    """Do what is left of a loop, with the settings it started with."""
+    """Do what is left of a loop, with the settings it started with. InputError: another loop runs in the project."""
     run = read_run(folder, "loop")
     project = Project(folder.resolve().parent.parent, Config.model_validate(run["config"]))
-    durable.remove_pending(folder)
-    finished: list[Round] = []
-    for number in range(1, run["rounds"] + 1):
-        say(f"\nRound {number} of {run['rounds']}")
-        finished.append(_round(project, folder, number, finished, say, on_step))
-    return _report(project, finished, folder / "report", f"{len(finished)} rounds")
+    budget = Budget(project.config.loop.labels, project.config.loop.hours)
+    with only_loop(project.folder, folder.name):
+        durable.remove_pending(folder)
+        finished: list[Round] = []
+        for number in range(1, run["rounds"] + 1):
+            if finished and (why := _over(finished, budget)):
+                say(f"\nThe loop ends after {len(finished)} rounds: {why}")
+                break
+            say(f"\nRound {number} of {run['rounds']}")
+            finished.append(_round(project, folder, number, finished, budget, say, on_step))
+        return report_loop(project, folder, finished)
+
+
+def _over(finished: Sequence[Round], budget: Budget) -> str:
+    last = finished[-1].decided
+    return last.decision.stop or budget.used(last.facts.labels, sum(r.decided.seconds for r in finished))
 
 
 def _round(
-    project: Project, folder: Path, number: int, before: list[Round], say: Say, on_step: Callable[[Row], None]
+    project: Project,
+    folder: Path,
+    number: int,
+    before: list[Round],
+    budget: Budget,
+    say: Say,
+    on_step: Callable[[Row], None],
 ) -> Round:
-    config, seed = project.config, project.config.project.seed
+    started = time.monotonic()
+    last = before[-1].decided if before else None
+    steered = Project(project.folder, with_settings(project.config, last.settings if last else {}))
+    config, seed = steered.config, steered.config.project.seed
     here = folder / f"round-{number:02d}"
     here.mkdir(parents=True, exist_ok=True)
     durable.remove_pending(here)
-    policy = str(before[-1].policy) if before else project.base_policy
-    n = config.collect.prompts if number == 1 else config.collect.prompts_later
+    base = project.base_policy
+    policy = str(before[last.decision.start_from - 1].policy) if last and last.decision.start_from else base
+    n = _prompts(config, before, budget)
     learned = before[-1].folder / "reward" if before else None
-    snapshot = collect_stage(project, policy, n, seed, number, here / "snapshot.jsonl", say, learned)
-    simulated = all(a.simulated for a in snapshot.annotators)
-    say(
-        f"  labels: {len(snapshot.completions)} answers, {len(snapshot.ratings)} ratings by "
-        f"{len(snapshot.annotators)} {'simulated ' if simulated else ''}annotators (snapshot {snapshot.sha256[:12]})"
-    )
-    taught, judged = teaching_parts(project, snapshot)
+    snapshot = collect_stage(steered, policy, n, seed, number, here / "snapshot.jsonl", say, learned)
+    _say_labels(snapshot, before, say)
+    taught, judged = teaching_parts(steered, snapshot)
     reward = fit_stage(taught, config, here / "reward")
     judge = fit_stage(judged, config, here / "judge")
     for name, report in (("reward", reward), ("judge", judge)):
         shown = ", ".join(f"{d} {fit.accuracy or float('nan'):.3f}" for d, fit in report.dimensions.items())
         say(f"  {name} model, held-out accuracy on pairs: {shown}")
-    start_align(project, here / "align", policy, here / "reward", seed * 100 + number, taught)
+    start_align(steered, here / "align", policy, here / "reward", seed * 100 + number, taught, judge=here / "judge")
     trained = continue_align(here / "align", on_step)
-    done = Round(number, here, trained, reward, judge)
-    _report(project, [*before, done], here / "report", f"round {number}")
+    if (here / FILE).exists():
+        decided = read_decision(here)
+    else:
+        judging = judge_of(project, load_reward(here / "judge"))
+        old = replies_of(project, folder, last.decision.start_from if last else 0)
+        new_replies = replies_of(project, folder, number)
+        facts = facts_of(
+            number, config, rated(judging, old), rated(judging, new_replies), new_replies.kl,
+            read_metrics(here / "align"), here / "align", snapshot, reward,
+        )  # fmt: skip
+        decided = decide_round(facts, [r.decided for r in before], project.config, time.monotonic() - started)
+        write_decision(here, decided)
+    done = Round(number, here, trained, reward, judge, decided)
+    report_rounds(project, [*before, done], done, here / "report", f"round {number}")
+    _promote(folder, [*before, done], taught, judged)
+    _say_decision(decided, say)
     return done
 
 
-def _report(project: Project, rounds: list[Round], target: Path, what: str) -> Path:
-    if (target / "report.html").exists():
-        return target / "report.html"
-    last = rounds[-1]
-    return evaluate(
-        project,
-        project.base_policy,
-        str(last.policy),
-        load_reward(last.folder / "judge"),
-        target,
-        title=f"{project.config.project.scenario or project.folder.resolve().name}: base policy against {what}",
-        judge_note=TRUTH_NOTE if project.scenario else _judge_note(project, last),
-        curves=curves(rounds),
-        reward_models=[
-            _fit_row(r, name, fit) for r in rounds for name, fit in (("reward", r.reward), ("judge", r.judge))
-        ],
-        lineage={
-            "base policy": project.config.policy.model,
-            "algorithm": project.config.align.algorithm,
-            "seed": project.config.project.seed,
-            "labels (snapshot sha256)": last.reward.snapshot_sha256,
-            **{f"version of {name}": v for name, v in versions().items()},
+def _prompts(config: Config, before: list[Round], budget: Budget) -> int:
+    """As many as the settings say; fewer where the labels that they bring would go beyond the budget, but one."""
+    if not before:
+        return config.collect.prompts
+    asked = config.collect.prompts + (len(before) - 1) * config.collect.prompts_later
+    return max(1, budget.prompts(config.collect.prompts_later, before[-1].decided.facts.labels, asked))
+
+
+def _promote(folder: Path, rounds: Sequence[Round], taught: FeedbackSnapshot, judged: FeedbackSnapshot) -> None:
+    """promoted.json: the policy that the loop stands by, with the labels and people behind it."""
+    done = rounds[-1]
+    if not done.decided.facts.promoted:
+        return
+    durable.write_json(
+        folder / "promoted.json",
+        {
+            "round": done.number,
+            "policy": relative(str(done.policy), folder),
+            "came_from": [r.number for r in rounds if r.decided.facts.promoted],
+            "reward": _behind(taught),
+            "judge": _behind(judged),
         },
     )
 
 
-def _judge_note(project: Project, last: Round) -> str:
-    parts = teaching_parts(project, FeedbackSnapshot.load(last.folder / "snapshot.jsonl"))
-    teachers, judges = ({a.name for a in part.annotators} for part in parts)
-    return judge_note("judge", teachers, judges)
+def _behind(snapshot: FeedbackSnapshot) -> dict[str, Any]:
+    return {
+        "snapshot_sha256": snapshot.sha256,
+        "labels": len(snapshot.ratings) + len(snapshot.comparisons),
+        "annotators": [a.name for a in snapshot.annotators],
+        "simulated": all(a.simulated for a in snapshot.annotators),
+    }
 
 
-def curves(rounds: list[Round]) -> list[dict[str, Any]]:
-    """The steps of all rounds, numbered through."""
-    rows: list[dict[str, Any]] = []
-    for r in rounds:
-        rows += [
-            {**row, "round": r.number, "step": len(rows) + i}
-            for i, row in enumerate(read_metrics(r.folder / "align"), 1)
-        ]
-    return rows
+def _say_labels(snapshot: FeedbackSnapshot, before: Sequence[Round], say: Say) -> None:
+    simulated = all(a.simulated for a in snapshot.annotators)
+    say(
+        f"  labels: {len(snapshot.completions)} answers, {len(snapshot.ratings)} ratings by "
+        f"{len(snapshot.annotators)} {'simulated ' if simulated else ''}annotators (snapshot {snapshot.sha256[:12]})"
+    )
+    if before and len(snapshot.ratings) + len(snapshot.comparisons) == before[-1].decided.facts.labels:
+        say(f"  no new labels since round {before[-1].number}: the reward is learned from the same ones again")
 
 
-def _fit_row(r: Round, name: str, fit: FitReport) -> Mapping[str, Any]:
-    return {"round": r.number, "model": name, **asdict(fit)}
+def _say_decision(made: Decided, say: Say) -> None:
+    facts = made.facts
+    if facts.promoted:
+        say(f"  promoted: wins {100 * facts.win_rate.value:.1f}% against the policy before, KL {facts.kl:.1f} nats")
+    for gate in made.gates:
+        if not gate.passed:
+            say(f"  refused by the gate {gate.name!r}: {gate.text}; the policy before stays")
+    for check in made.decision.checks:
+        found = "nothing to tell it by" if check.found is None else f"{check.found:.3g}"
+        say(f"  {check.rule}: expected {check.expected}; found {found}: {'held' if check.held else 'did not hold'}")
+    for change in made.decision.changes:
+        say(f"  {change.rule}: {change.setting} {_shown(change.before)} -> {_shown(change.after)}")
+        say(f"    since {change.evidence}; expects {change.expects}")
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

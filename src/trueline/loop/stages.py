@@ -11,6 +11,7 @@ from typing import Any
 
 from trueline import durable
 from trueline.align.algorithms import ALGORITHMS
+from trueline.align.constraint import require_samples
 from trueline.align.journal import Row, read_metrics
 from trueline.align.offline import Unit
 from trueline.align.trainer import AlignTask, align
@@ -18,16 +19,18 @@ from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
+from trueline.loop.answering import replies
 from trueline.loop.asking import ask_where_unsure
 from trueline.loop.collecting import Panels, collect
-from trueline.loop.evaluating import evaluate
-from trueline.loop.judging import make_judge
+from trueline.loop.evaluating import evaluate, judge_of
+from trueline.loop.judging import learn_border, make_judge, prompts_to_check
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.people import halves, wait_for_people
 from trueline.loop.project import Project, absolute, relative
 from trueline.loop.reward_card import audit_findings, write_short_card
 from trueline.policy.load import load_policy
 from trueline.reward.base import DimensionFit, FitReport
+from trueline.reward.border import Border
 from trueline.reward.registry import load_reward, new_reward
 
 TRUTH_NOTE = "the scenario's known truth"
@@ -137,20 +140,38 @@ def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[Feedba
 
 
 def start_align(
-    project: Project, folder: Path, policy: str, reward: Path, seed: int, snapshot: FeedbackSnapshot | None = None
+    project: Project,
+    folder: Path,
+    policy: str,
+    reward: Path,
+    seed: int,
+    snapshot: FeedbackSnapshot | None = None,
+    *,
+    judge: Path | None = None,
 ) -> None:
-    """Note in run.json, prompts.json and data.json all that `continue_align` needs; nothing where they are there.
+    """Note in run.json, prompts.json, held_out.json and data.json all that `continue_align` needs; nothing where they
+    are there.
 
-    snapshot: the labels of an algorithm that samples nothing; those that the reward was learned from where not given.
+    snapshot: the labels of an algorithm that samples nothing, and of a constraint; those that the reward was learned
+    from where not given. judge: the reward model, learned from other people's labels, that checks the policy on prompts
+    of the validation split while it is trained; where there are no such prompts there are no checks.
     """
     if (folder / "run.json").exists():
         return
     settings = project.config.align
+    require_samples(settings)
+    held_out = [] if judge is None else prompts_to_check(project, reward, judge, seed)
+
+    def labels() -> FeedbackSnapshot:
+        return snapshot or FeedbackSnapshot.load(labels_of(reward))
+
+    border = learn_border(project.config, labels()) if settings.constraint.dimension else None
     if not ALGORITHMS[settings.algorithm].on_policy:
-        learned = snapshot or FeedbackSnapshot.load(labels_of(reward))
-        durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project.config, reward, learned)])
+        durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project.config, reward, labels())])
     prompts = project.prompts(settings.steps * settings.prompts_per_step, "train", seed * 1000 + 900)
     durable.write_json(folder / "prompts.json", [prompt_row(p) for p in prompts])
+    if held_out:
+        durable.write_json(folder / "held_out.json", [prompt_row(p) for p in held_out])
     durable.write_json(
         folder / "run.json",
         {
@@ -158,6 +179,8 @@ def start_align(
             "policy": relative(policy, folder),
             "reference": relative(project.base_policy, folder),
             "reward": relative(str(reward), folder),
+            "judge": relative(str(judge), folder) if held_out else None,
+            "border": {border.dimension: [border.slope, border.intercept]} if border else {},
             "seed": seed,
             "config": project.config.model_dump(mode="json"),
             "versions": versions(),
@@ -179,16 +202,18 @@ def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: No
     try:
         prompts = [prompt_of(row) for row in durable.read_json(folder / "prompts.json")]
         units = [unit_of(rows) for rows in durable.read_json(data)] if data.exists() else []
+        asked = [prompt_of(row) for row in durable.read_json(folder / "held_out.json")] if run.get("judge") else []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder}: prompts.json or data.json cannot be read ({error}); start the run again"
+            f"{folder}: prompts.json, held_out.json or data.json cannot be read ({error}); start the run again"
         ) from error
     scenario = Project(folder, config).scenario
-    judge = make_judge(load_reward(Path(absolute(run["reward"], folder))), config, scenario.truth if scenario else None)
-    task = AlignTask(
-        absolute(run["policy"], folder), absolute(run["reference"], folder), prompts, judge, config, run["seed"], units
-    )
-    return align(task, folder, on_step)
+    border = next((Border(d, *line) for d, line in run.get("border", {}).items()), None)
+    reward = load_reward(Path(absolute(run["reward"], folder)))
+    judge = make_judge(reward, config, scenario.truth if scenario else None, border)
+    held_out = (make_judge(load_reward(Path(absolute(run["judge"], folder))), config, None), asked) if asked else None
+    policy, reference = (absolute(run[name], folder) for name in ("policy", "reference"))
+    return align(AlignTask(policy, reference, prompts, judge, config, run["seed"], units, held_out), folder, on_step)
 
 
 def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:
@@ -209,11 +234,12 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Pa
     if not (folder / "policy").exists():
         raise InputError(f"{folder}: the run is not finished; go on with `trueline resume {folder}`")
     taught = Path(absolute(run["reward"], folder))
+    after = str(folder / "policy")
     return evaluate(
         project,
-        before,
-        str(folder / "policy"),
-        load_reward(judge),
+        replies(project, before, before),
+        replies(project, after, before),
+        judge_of(project, load_reward(judge)),
         folder / "report",
         title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
         judge_note=TRUTH_NOTE if project.scenario else _who_judges(taught, judge),

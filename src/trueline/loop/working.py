@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Worker:
     project: Project
     store: FeedbackStore
     kinds: Mapping[str, Callable[[Worker, jobs.Job], dict[str, Any]]] = field(default_factory=lambda: KINDS)
+    parent: int = 0  # a server that was killed cannot end its worker; the next one brings its own
 
     @cached_property
     def policy(self) -> Policy:
@@ -37,7 +39,7 @@ class Worker:
 
     def run(self, *, once: bool = False) -> None:
         """Job after job; once: until none is left. A job that cannot be done says why; the worker goes on."""
-        while True:
+        while not self.parent or os.getppid() == self.parent:
             job = jobs.take(self.store, time.time(), LEASE)
             if job is not None:
                 self._do(job)

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from trueline.errors import InputError, RunError
 from trueline.feedback.labelling.records import Refused
 from trueline.web import pages
-from trueline.web.api import accounts, chat, data, labelling, quality, review
+from trueline.web.api import accounts, chat, data, labelling, quality, review, watch
 from trueline.web.shield import Rate, Shield
 from trueline.web.site import HERE, Site
 
-ROUTERS = (labelling.router, chat.router, review.router, quality.router, data.router, accounts.router, pages.router)
+ROUTERS = tuple(part.router for part in (labelling, chat, review, quality, watch, data, accounts, pages))
 REQUESTS_A_MINUTE, TRIES_A_MINUTE = 1200, 10
 
 
@@ -32,6 +32,7 @@ def create_app(site: Site) -> FastAPI:
     )
     app.state.site = site
     app.state.imports = {}
+    app.state.streams = 0
     app.state.requests = Rate(REQUESTS_A_MINUTE, 60)
     app.state.tries = Rate(TRIES_A_MINUTE, 60)
     for router in ROUTERS:

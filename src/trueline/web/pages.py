@@ -23,6 +23,7 @@ PAGES: dict[str, tuple[str, Role]] = {
     "/chat": ("chat", "annotator"),
     "/review": ("review", "reviewer"),
     "/quality": ("quality", "viewer"),
+    "/watch": ("watch", "viewer"),
     "/data": ("data", "viewer"),
     "/people": ("people", "admin"),
 }

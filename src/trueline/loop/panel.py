@@ -1,0 +1,86 @@
+"""The judges of an evaluation: whoever can say which of two answers is better, each with its agreement with people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trueline.errors import TruelineError
+from trueline.evaluate.judges.agreement import agreement_with_people, verdict_agreement
+from trueline.evaluate.judges.base import Judge
+from trueline.evaluate.judges.model import model_judge
+from trueline.evaluate.judges.reward import RewardJudge
+from trueline.evaluate.judges.rules import read_rules
+from trueline.evaluate.judges.truth import TruthJudge
+from trueline.evaluate.statistics import Interval, bootstrap_mean
+from trueline.evaluate.story import JudgeRow, Judges
+from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.project import Project
+from trueline.records import Exchange
+from trueline.reward.base import RewardModel
+
+MOST_COMPARED = 200
+
+
+def panel(project: Project, held_out: RewardModel, trained_on: RewardModel) -> list[Judge]:
+    """The known truth where there is one, the held-out reward, the reward that training maximised, the user's rules and
+    the model that they name.
+    """
+    config = project.config
+    found: list[Judge] = []
+    if project.scenario is not None:
+        found.append(TruthJudge(project.scenario, config.project.dimensions))
+    found.append(RewardJudge(held_out, "the held-out reward model"))
+    found.append(RewardJudge(trained_on, "the reward that training maximised"))
+    if config.evaluate.rules:
+        found.append(read_rules(_inside(project.folder, config.evaluate.rules)))
+    if config.evaluate.model:
+        found.append(model_judge(config))
+    return found
+
+
+def _inside(folder: Path, name: str) -> Path:
+    return folder / Path(name).name
+
+
+def heard(
+    judges: Sequence[Judge],
+    before: Sequence[Exchange],
+    after: Sequence[Exchange],
+    snapshot: FeedbackSnapshot,
+    seed: int,
+) -> Judges:
+    """What each says of the pairs; a judge that fails keeps its row, with what went wrong, and the others go on.
+
+    Agreement with people is that on at most 200 compared pairs of the test split, those of simulated annotators among
+    them: they are called simulated where they are shown.
+    """
+    known = snapshot.split("test")
+    verdicts, rows = np.full((len(judges), len(before)), np.nan), []
+    for i, judge in enumerate(judges):
+        try:
+            verdicts[i] = judge.compare(before, after)
+            people = agreement_with_people(judge, _some(known), seed=seed).clear if known.comparisons else None
+            rows.append(JudgeRow(judge.name, _wins(verdicts[i], seed), people, _failures(judge)))
+        except TruelineError as error:
+            rows.append(JudgeRow(judge.name, None, None, str(error)))
+    shares, counts = verdict_agreement(verdicts)
+    told = tuple(tuple(None if np.isnan(x) else float(x) for x in row) for row in shares)
+    return Judges(tuple(rows), told, tuple(tuple(int(n) for n in row) for row in counts))
+
+
+def _some(snapshot: FeedbackSnapshot) -> FeedbackSnapshot:
+    return replace(snapshot, comparisons=snapshot.comparisons[:MOST_COMPARED])
+
+
+def _wins(verdicts: np.ndarray, seed: int) -> Interval | None:
+    given = verdicts[~np.isnan(verdicts)]
+    return bootstrap_mean(given, seed=seed) if len(given) > 1 else None
+
+
+def _failures(judge: Judge) -> str:
+    failures = getattr(judge, "failures", {})
+    return "; ".join(f"{n} pairs: {why}" for why, n in failures.items())
