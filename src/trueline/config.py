@@ -208,7 +208,7 @@ class AlignConfig(Section):
     workers: int = Field(2, ge=1, description="Processes on a CPU, a thread each; a run repeats for the same number.")
     watch_every: int = Field(10, ge=1, description="ilql and dpo sample answers to be watched so often. Steps.")
     check_every: int = Field(
-        10, ge=0, description="A held-out judge scores held-out prompts so often; 0: never. Steps."
+        5, ge=0, description="A held-out judge scores held-out prompts so often; 0: never. Steps."
     )
     check_prompts: int = Field(64, ge=2, description="Held-out prompts of such a check.")
     patience: int = Field(

@@ -75,7 +75,7 @@ def past_peak(checks: Sequence[Check], patience: int) -> bool:
     if not 0 < patience < len(checks):
         return False
     best, last = best_of(checks), checks[-patience:]
-    return best.over == 0 and all(check.step > best.step and _below(check, best, LEVEL / len(checks)) for check in last)
+    return best.over == 0 and all(_below(check, best, LEVEL / len(checks)) for check in last)
 
 
 def _below(check: Check, best: Check, level: float) -> bool:
