@@ -33,7 +33,7 @@ from trueline.config import (
 )
 
 HERE = Path(__file__).parent
-KL, RATES = (0.02, 0.05, 0.15), (1e-4, 4e-4, 1.2e-3)
+KL, RATES = (0.02, 0.1), (2e-4, 8e-4)
 
 
 def config(seed: int, kl: float, rate: float, *, steer: bool, small: bool, rounds: int) -> Config:

@@ -53,6 +53,9 @@ class CollectConfig(Section):
     prompts: int = Field(400, ge=1, description="Prompts answered and labelled in the first round.")
     prompts_later: int = Field(200, ge=1, description="The same, in each later round.")
     completions: int = Field(4, ge=2, description="Answers sampled for each prompt.")
+    pool: int = Field(
+        1, ge=1, description="Simulated annotators label the telling ones out of so many times as many answers."
+    )
     annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
     labelled_by: Literal["simulated", "people"] = Field(
         "simulated", description="Who labels in an embedded scenario; people do it on the pages of `trueline serve`."
@@ -207,9 +210,7 @@ class AlignConfig(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     workers: int = Field(2, ge=1, description="Processes on a CPU, a thread each; a run repeats for the same number.")
     watch_every: int = Field(10, ge=1, description="ilql and dpo sample answers to be watched so often. Steps.")
-    check_every: int = Field(
-        5, ge=0, description="A held-out judge scores held-out prompts so often; 0: never. Steps."
-    )
+    check_every: int = Field(5, ge=0, description="A held-out judge scores held-out prompts so often; 0: never. Steps.")
     check_prompts: int = Field(64, ge=2, description="Held-out prompts of such a check.")
     patience: int = Field(
         3, ge=0, description="Checks in a row below the best one before training stops there; 0: it never does."

@@ -70,6 +70,12 @@ def test_chance_alone_seldom_ends_a_run(patience):
     assert ended / 400 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
 
+def test_where_the_learned_reward_falls_too_nothing_is_exploited():
+    checks = checks_of([0.0, 1.0, 0.4, 0.4, 0.4])
+    fell = [replace(c, reward=-c.reward) for c in checks]
+    assert past_peak(checks, 3) and not past_peak(fell, 3) and to_ship(fell, 3) is None
+
+
 def test_equal_differences_and_equal_scores_are_told_apart():
     flat = Check(10, (1.0, 2.0, 3.0), 0.0)
     assert past_peak([flat, replace(flat, step=20, scores=(0.5, 1.5, 2.5))], 1)

@@ -1,4 +1,4 @@
-"""People are asked first where the reward model is least sure."""
+"""People are asked first where the members of a reward model disagree."""
 
 import numpy as np
 
@@ -7,29 +7,35 @@ from trueline.feedback.labelling.items import add_items, unjudged
 from trueline.feedback.labelling.queue import Queue
 from trueline.loop.asking import ask_where_unsure
 from trueline.records import Exchange, Prompt, Scores
+from trueline.reward.ensemble import Ensemble
 
 
-class Ensemble:
-    """Its members differ by the number in an answer."""
+class Member:
+    """Its score of an answer is written in the answer, at its own place."""
+
+    dimensions = ("quality",)
+    temperature = np.array([1.0])
+
+    def __init__(self, place):
+        self.place = place
 
     def score(self, exchanges):
-        std = np.array([[float(e.completion.text), 0.0] for e in exchanges])
-        return Scores(("quality", "safety"), np.zeros_like(std), std)
+        return Scores(self.dimensions, np.array([[float(e.completion.text.split()[self.place])] for e in exchanges]))
 
 
-class Single:
-    def score(self, exchanges):
-        return Scores(("quality",), np.zeros((len(exchanges), 1)))
-
-
-def test_the_queue_is_put_in_the_order_of_the_deviation_of_an_ensemble(store):
-    for i, (a, b) in enumerate([(1, 2), (5, 1), (3, 3), (0, 0)]):
-        store.add(Exchange.of(Prompt.from_user(f"question {i}"), f"{x}.{y}") for y, x in enumerate((a, b)))
+def test_the_queue_is_put_in_the_order_of_what_the_members_disagree_about(store):
+    # What the members think of a and b: the same, the opposite, and nearly the same.
+    for i, (a, b) in enumerate([("1 1", "2 2"), ("9 -9", "-9 9"), ("0 0", "0.1 0.11"), ("1 1", "1.9 1")]):
+        for text in (a, b):
+            store.add(to(f"question {i}", text))
     add_items(store, unjudged(store), 1)
-    assert ask_where_unsure(store, Single()) == 0
-    assert ask_where_unsure(store, Ensemble()) == 4
+    assert ask_where_unsure(store, Member(0)) == 0
+    assert ask_where_unsure(store, Ensemble([Member(0)])) == 0
+    assert ask_where_unsure(store, Ensemble([Member(0), Member(1)])) == 4
     queue = Queue(store, LabellingConfig(judgements=1, again=0))
-    order = []
-    for person in "abcd":
-        order.append(queue.claim(person).prompt.messages[0].content)
-    assert order == ["question 1", "question 2", "question 0", "question 3"]
+    order = [queue.claim(person).prompt.messages[0].content[-1] for person in "abcd"]
+    assert order == ["1", "3", "2", "0"]
+
+
+def to(question, text):
+    return [Exchange.of(Prompt.from_user(question), text)]

@@ -66,7 +66,9 @@ def best_of(checks: Sequence[Check]) -> Check:
 
 
 def past_peak(checks: Sequence[Check], patience: int) -> bool:
-    """Whether each of the last `patience` checks lies below the best one, earlier than they, by more than chance.
+    """Whether each of the last `patience` checks lies below the best one, earlier than they, by more than chance, while
+    the learned reward of the same answers is no lower than it was: that is the reward being exploited. Where both fall
+    the policy wanders, and there is nothing to tell that it will not come back.
 
     Chance: a paired one-sided t-test over the prompts at 5%, shared out (Bonferroni) among all checks so far, since the
     best of many is the best in part by luck. A patience of 0 never says so; neither does it where even the best one
@@ -75,7 +77,8 @@ def past_peak(checks: Sequence[Check], patience: int) -> bool:
     if not 0 < patience < len(checks):
         return False
     best, last = best_of(checks), checks[-patience:]
-    return best.over == 0 and all(_below(check, best, LEVEL / len(checks)) for check in last)
+    level = LEVEL / len(checks)
+    return best.over == 0 and all(check.reward >= best.reward and _below(check, best, level) for check in last)
 
 
 def _below(check: Check, best: Check, level: float) -> bool:

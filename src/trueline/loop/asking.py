@@ -1,25 +1,25 @@
-"""Which of the waiting items people are asked first: those of which the reward model is least sure."""
+"""Which of the waiting items people are asked first: those about whose order a reward model's members disagree."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from trueline.feedback.labelling.doubts import note, waiting
 from trueline.feedback.store import FeedbackStore
+from trueline.loop.selecting import item_doubts, keys
 from trueline.reward.base import RewardModel
+from trueline.reward.ensemble import Ensemble
 
 
 def ask_where_unsure(store: FeedbackStore, reward: RewardModel) -> int:
     """Put the queue into the order of an ensemble's doubt; how many items, 0 where the model tells none.
 
-    The doubt of an item is the deviation of its members, root mean square over answers and dimensions.
+    What is noted of an item is its doubt with the noise by which a batch is drawn (selecting.py), so that those who
+    label do not get many of a kind.
     """
+    if not isinstance(reward, Ensemble) or len(reward.members) < 2:
+        return 0
     asked = 0
     for items in waiting(store):
-        scores = reward.score([answer for answers in items.values() for answer in answers])
-        if scores.std is None:
-            return 0
-        variances = np.split((scores.std**2).mean(1), np.cumsum([len(a) for a in items.values()])[:-1])
-        note(store, {item: float(np.sqrt(v.mean())) for item, v in zip(items, variances, strict=True)})
+        found = keys(item_doubts(reward.members, list(items.values())), list(items), seed=0)
+        note(store, dict(zip(items, found.tolist(), strict=True)))
         asked += len(items)
     return asked
