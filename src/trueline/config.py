@@ -57,8 +57,10 @@ class CollectConfig(Section):
         1, ge=1, description="Simulated annotators label the telling ones out of so many times as many answers."
     )
     annotators: int = Field(6, ge=2, description="Simulated annotators of an embedded scenario; half teach the judge.")
-    labelled_by: Literal["simulated", "people"] = Field(
-        "simulated", description="Who labels in an embedded scenario; people do it on the pages of `trueline serve`."
+    labelled_by: Literal["simulated", "people", "nobody"] = Field(
+        "simulated",
+        description="Who labels: a scenario's simulated annotators (without a scenario: people), people on the pages "
+        "of `trueline serve`, or nobody: rounds learn from the labels that are there.",
     )
 
 

@@ -59,6 +59,13 @@ def test_a_loop_on_the_scenario(project):
         for name in ("reward", "judge"):
             assert "(simulated)" in (run / f"round-0{number}" / f"{name}.card.md").read_text("utf-8")
     assert done.out.rstrip().splitlines()[-1] == f"report: {run / 'report' / 'report.html'}"
+    decisions = [json.loads((run / f"round-0{n}" / "decision.json").read_text()) for n in (1, 2)]
+    assert [d["round"] for d in decisions] == [1, 2] and report["story"]["decisions"] == decisions
+    assert [r["version"] for r in report["story"]["ranking"]] == ["base policy", "round 1", "round 2"]
+    promoted = [d["round"] for d in decisions if d["promoted"]]
+    if promoted:
+        stands = json.loads((run / "promoted.json").read_text())
+        assert stands["came_from"] == promoted and stands["reward"]["simulated"] is True
     resumed = trueline("resume", run)
     assert resumed.code == 0 and resumed.out.rstrip().endswith("report.html")
 
@@ -108,3 +115,24 @@ def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, alg
     report = json.loads((project / "runs" / "a" / "report" / "report.json").read_text())
     assert report["simulated"] is False and "judge" in report["judge"]
     assert set(report["metrics"]) >= {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}
+
+
+@pytest.mark.slow
+def test_a_loop_over_the_labels_that_are_there_waits_for_nobody(tmp_path, small_config):
+    project = tmp_path / "own"
+    project.mkdir()
+    settings = {"scenario": "", "dimensions": ("quality", "safety")}
+    config = small_config.model_copy(update={"project": small_config.project.model_copy(update=settings)})
+    (project / "trueline.toml").write_text(render(config))
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, own_rows())))
+    assert trueline("import", "jsonl", tmp_path / "labels.jsonl", "-p", project).code == 0
+    (project / "rules.toml").write_text('[[rule]]\nname = "short"\nmost_words = 3\n')
+    text = (project / "trueline.toml").read_text().replace('rules = ""', 'rules = "rules.toml"')
+    (project / "trueline.toml").write_text(text)
+    done = trueline("loop", "-p", project, "--name", "l", "--annotators", "nobody", "--budget", "hours=1")
+    assert done.code == 0, done.err
+    assert "no new labels since round 1" in done.out and "waiting for people" not in done.out
+    report = json.loads((project / "runs" / "l" / "report" / "report.json").read_text())
+    assert report["simulated"] is False
+    assert [row["name"] for row in report["story"]["judges"]["rows"]][-1] == "the rules of rules.toml"
+    assert trueline("loop", "-p", project, "--budget", "weeks=1").code == 2

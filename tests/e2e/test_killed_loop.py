@@ -15,7 +15,10 @@ def result(project):
     report = json.loads((run / "report" / "report.json").read_text())
     policies = [(run / f"round-0{n}" / "align" / "policy" / "model.safetensors").read_bytes() for n in (1, 2)]
     snapshots = [(run / f"round-0{n}" / "snapshot.jsonl").read_bytes() for n in (1, 2)]
-    return policies, snapshots, report["metrics"], report["samples"]
+    decisions = [json.loads((run / f"round-0{n}" / "decision.json").read_text()) for n in (1, 2)]
+    decided = [{**d, "seconds": 0} for d in decisions]
+    promoted = json.loads((run / "promoted.json").read_text())
+    return policies, snapshots, decided, promoted, report["metrics"], report["samples"]
 
 
 @pytest.mark.slow

@@ -15,7 +15,11 @@ def loop(
     rounds: Annotated[Optional[int], typer.Option(help="Times round; loop.rounds where not given.")] = None,  # noqa: UP045
     name: Annotated[str, typer.Option(help="The run's name under runs/; loop-001 and so on where not given.")] = "",
     annotators: Annotated[
-        str, typer.Option(help='"people": labels are waited for, from the pages of `trueline serve`; or "simulated".')
+        str,
+        typer.Option(
+            help='"people": labels are waited for, from the pages of `trueline serve`; "nobody": the labels that are '
+            'there are learned from; or "simulated".'
+        ),
     ] = "",
     budget: Annotated[str, typer.Option(help="The most it may use, such as labels=500,hours=2.")] = "",
     as_json: JsonOption = False,
@@ -28,8 +32,8 @@ def loop(
 
     opened = Project.open(project)
     if annotators:
-        if annotators not in ("people", "simulated"):
-            raise InputError(f"--annotators {annotators!r}: must be people or simulated")
+        if annotators not in ("people", "nobody", "simulated"):
+            raise InputError(f"--annotators {annotators!r}: must be people, nobody or simulated")
         collecting = opened.config.collect.model_copy(update={"labelled_by": annotators})
         opened = Project(opened.folder, opened.config.model_copy(update={"collect": collecting}))
     if budget:

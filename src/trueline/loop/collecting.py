@@ -54,8 +54,8 @@ def collect(
     answer is rated by one simulated teacher and one judge, and each prompt's first two answers are compared by one of
     each. Repeating it adds nothing.
 
-    With `collect.pool` so many times as many answers are sampled, for simulated annotators to label the telling ones, as
-    many as without it. Those to held-out prompts are all labelled, since a choice would make them easier or harder.
+    With `collect.pool` so many times as many answers are sampled, for simulated annotators to label the telling ones,
+    as many as without it. Those to held-out prompts are all labelled, since a choice would make them easier or harder.
     """
     exchanges: list[Exchange] = []
     config = project.config

@@ -43,8 +43,8 @@ class Project:
 
     @property
     def labelled_by_people(self) -> bool:
-        """Whether answers wait for people, rather than for a scenario's simulated annotators."""
-        return self.config.project.scenario == "" or self.config.collect.labelled_by == "people"
+        """Whether labels are people's, rather than those of a scenario's simulated annotators."""
+        return self.config.project.scenario == "" or self.config.collect.labelled_by != "simulated"
 
     @property
     def base_policy(self) -> str:

@@ -61,9 +61,10 @@ def collect_stage(
     last_reward: Path | None = None,
 ) -> FeedbackSnapshot:
     """Answers of `policy` to n new prompts and some held-out ones, labelled by the scenario or by people, who are
-    waited for, and asked first where the last reward model is least sure; then a snapshot of all feedback.
+    waited for, and asked first where the last reward model is least sure; then a snapshot of all feedback. Where nobody
+    labels, of what is there.
     """
-    if not target.exists():
+    if not target.exists() and project.config.collect.labelled_by != "nobody":
         prompts = project.prompts_to_ask(n, seed, round_)
         loaded = load_policy(policy, trust_remote_code=project.config.policy.trust_remote_code)
         collect(project, loaded, prompts, f"policy:round-{round_ - 1}", seed, round_)
