@@ -127,13 +127,14 @@ def test_newest_first_is_by_when_a_run_began(place, vera):
 def test_everything_of_a_loop(place, vera):
     loop = place / "loop-1"
     write(loop / "run.json", {"kind": "loop", "rounds": 2, "config": config(held="safety", limit=0.2)})
+    write(loop / "round-00" / "answers.json", {})  # the base policy's answers: no round of its own
     rows = line(1, warnings=["look"], reward=float("nan"), note="text") + line(2, judge=0.5, reward_quality=True)
     write(loop / "round-01" / "align" / "metrics.jsonl", rows)
     gate = {"name": "kl", "passed": True, "text": EVIL}
     change = {
         "setting": "align.steps", "before": 10, "after": [20], "rule": "r", "evidence": "e", "expects": "x",
     }  # fmt: skip
-    check = {"rule": "r", "expected": "more", "found": "less", "held": False}
+    check = {"rule": "r", "expected": "more", "found": 0.25, "held": False}
     decision = {"round": 1, "promoted": True, "gates": [gate, 5], "changes": [change], "checks": [check], "stop": ""}
     write(loop / "round-01" / "decision.json", decision)
     interval = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}

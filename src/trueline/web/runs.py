@@ -16,7 +16,7 @@ from typing import Any
 
 Row = dict[str, Any]
 NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
-ROUND = re.compile(r"round-(\d{2,6})")
+ROUND = re.compile(r"round-(?!00$)(\d{2,6})")  # round-00 is the base policy's
 QUIET = 60.0  # seconds without a sign of life after which a run counts as stopped
 SLOW_STEPS = 3  # a step may take longer than that: so many of its own length
 LARGEST = 2**53  # of whole numbers that a browser keeps
@@ -204,7 +204,7 @@ def decision_of(path: Path | None) -> dict[str, Any] | None:
         "stop": str(found.get("stop") or ""),
         "gates": some("gates", ("name", "text"), "passed"),
         "changes": some("changes", ("setting", "rule", "evidence", "expects"), "before", "after"),
-        "checks": some("checks", ("rule", "expected", "found"), "held"),
+        "checks": some("checks", ("rule", "expected"), "found", "held"),
     }
 
 

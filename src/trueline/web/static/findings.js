@@ -76,7 +76,7 @@ export function decisions(run) {
     card.append(head);
     card.append(...titled(t("Gates"), decision.gates.map((g) => sure(g.passed, make("b", "", g.name), make("span", "", g.text)))));
     card.append(...titled(t("Did the last changes do what was expected?"),
-      decision.checks.map((c) => sure(c.held, make("b", "", c.rule), make("span", "", `${c.expected} — ${c.found}`)))));
+      decision.checks.map((c) => sure(c.held, make("b", "", c.rule), make("span", "", `${c.expected} — ${typeof c.found === "number" ? Number(c.found.toPrecision(3)) : "–"}`)))));
     card.append(...titled(t("Changes for the next round"), decision.changes.map(change)));
     if (decision.stop) card.append(make("p", "stop", `${t("The loop ends here:")} ${decision.stop}`));
     return card;
