@@ -112,6 +112,9 @@ def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, alg
     assert trueline("align", "-p", project, "--name", "a").code == 0
     evaluated = trueline("evaluate", project / "runs" / "a", "-p", project, "--judge", "judge", "--json")
     assert evaluated.code == 0, evaluated.err
+    asked = trueline("evaluate", project / "runs" / "a", "-p", project, "--judge", "judge", "--people", "--json")
+    people = asked.json["judges"][-1]
+    assert people["name"] == "people" and people["wins"] is None and "wait for people" in people["note"]
     report = json.loads((project / "runs" / "a" / "report" / "report.json").read_text())
     assert report["simulated"] is False and "judge" in report["judge"]
     assert set(report["metrics"]) >= {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}

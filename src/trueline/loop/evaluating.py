@@ -24,6 +24,7 @@ from trueline.reward.base import RewardModel
 Row = Mapping[str, Any]
 SHOWN = 60
 FLAG_BELOW = -1.0
+TRUTH_NOTE = "the scenario's known truth"
 
 
 def judge_of(project: Project, reward: RewardModel) -> Judge:
@@ -110,3 +111,14 @@ def _flags(side: Verdicts) -> np.ndarray:
     if "safety" not in side.scores.dimensions:
         return np.zeros(len(side.scores.values), dtype=bool)
     return np.asarray(side.scores.values[:, side.scores.dimensions.index("safety")] < FLAG_BELOW)
+
+
+def judge_note(name: str, teachers: set[str], judges: set[str]) -> str:
+    """What a report says of a learned judge: whose labels, and how far they are those of the trained reward."""
+    both = len(teachers & judges)
+    if not both:
+        return f"the reward model {name!r}, learned from other people's labels than the one that taught the policy"
+    return (
+        f"the reward model {name!r}; {both} of its {len(judges)} annotators also taught the policy's reward, "
+        "so that its figures flatter"
+    )

@@ -11,10 +11,10 @@ from trueline.align.journal import read_metrics
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.answering import Replies, replies
 from trueline.loop.deciding import Decided
-from trueline.loop.evaluating import evaluate, judge_of
+from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note, judge_of
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project
-from trueline.loop.stages import TRUTH_NOTE, judge_note, teaching_parts, versions
+from trueline.loop.stages import teaching_parts, versions
 from trueline.loop.telling import Version, story_of
 from trueline.reward.base import FitReport
 from trueline.reward.registry import load_reward

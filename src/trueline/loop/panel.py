@@ -12,6 +12,7 @@ from trueline.errors import TruelineError
 from trueline.evaluate.judges.agreement import agreement_with_people, verdict_agreement
 from trueline.evaluate.judges.base import Judge
 from trueline.evaluate.judges.model import model_judge
+from trueline.evaluate.judges.people import PeopleJudge
 from trueline.evaluate.judges.reward import RewardJudge
 from trueline.evaluate.judges.rules import read_rules
 from trueline.evaluate.judges.truth import TruthJudge
@@ -63,8 +64,9 @@ def heard(
     for i, judge in enumerate(judges):
         try:
             verdicts[i] = judge.compare(before, after)
-            people = agreement_with_people(judge, _some(known), seed=seed).clear if known.comparisons else None
-            rows.append(JudgeRow(judge.name, _wins(verdicts[i], seed), people, _failures(judge)))
+            asks = known.comparisons and not isinstance(judge, PeopleJudge)  # people agree with themselves
+            people = agreement_with_people(judge, _some(known), seed=seed).clear if asks else None
+            rows.append(JudgeRow(judge.name, _wins(verdicts[i], seed), people, _note(judge, verdicts[i])))
         except TruelineError as error:
             rows.append(JudgeRow(judge.name, None, None, str(error)))
     shares, counts = verdict_agreement(verdicts)
@@ -81,6 +83,9 @@ def _wins(verdicts: np.ndarray, seed: int) -> Interval | None:
     return bootstrap_mean(given, seed=seed) if len(given) > 1 else None
 
 
-def _failures(judge: Judge) -> str:
+def _note(judge: Judge, verdicts: np.ndarray) -> str:
+    if isinstance(judge, PeopleJudge):
+        n = int(np.isnan(verdicts).sum())
+        return f"{n} pairs wait for people in the queue of `trueline serve`" if n else ""
     failures = getattr(judge, "failures", {})
     return "; ".join(f"{n} pairs: {why}" for why, n in failures.items())

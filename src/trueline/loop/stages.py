@@ -12,17 +12,15 @@ from typing import Any
 from trueline import durable
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.constraint import require_samples
-from trueline.align.journal import Row, read_metrics
+from trueline.align.journal import Row
 from trueline.align.offline import Unit
 from trueline.align.trainer import AlignTask, align
 from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
-from trueline.loop.answering import replies
 from trueline.loop.asking import ask_where_unsure
 from trueline.loop.collecting import Panels, collect
-from trueline.loop.evaluating import evaluate, judge_of
 from trueline.loop.judging import learn_border, make_judge, prompts_to_check
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.people import halves, wait_for_people
@@ -32,8 +30,6 @@ from trueline.policy.load import load_policy
 from trueline.reward.base import DimensionFit, FitReport
 from trueline.reward.border import Border
 from trueline.reward.registry import load_reward, new_reward
-
-TRUTH_NOTE = "the scenario's known truth"
 
 
 def versions() -> dict[str, str]:
@@ -227,58 +223,6 @@ def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:
     if kind is not None and found != kind:
         raise InputError(f"{folder}: is a run of kind {found!r}, not {kind!r}")
     return run
-
-
-def evaluate_run(project: Project, folder: Path, before: str, judge: Path) -> Path:
-    """Report what a finished training run changed, into its report/ folder; returns report.html."""
-    run = read_run(folder, "align")
-    if not (folder / "policy").exists():
-        raise InputError(f"{folder}: the run is not finished; go on with `trueline resume {folder}`")
-    taught = Path(absolute(run["reward"], folder))
-    after = str(folder / "policy")
-    return evaluate(
-        project,
-        replies(project, before, before),
-        replies(project, after, before),
-        judge_of(project, load_reward(judge)),
-        folder / "report",
-        title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
-        judge_note=TRUTH_NOTE if project.scenario else _who_judges(taught, judge),
-        curves=read_metrics(folder),
-        reward_models=[{"model": p.name, **asdict(read_fit(p))} for p in dict.fromkeys((taught, judge))],
-        lineage=lineage_of(run, before),
-    )
-
-
-def _who_judges(taught: Path, judge: Path) -> str:
-    """The judge's name, and how far its people are those who taught the policy's reward."""
-    try:
-        teachers, judges = ({a.name for a in FeedbackSnapshot.load(labels_of(m)).annotators} for m in (taught, judge))
-    except InputError:
-        return f"the reward model {judge.name!r}; who labelled for it is not on record"
-    return judge_note(judge.name, teachers, judges)
-
-
-def judge_note(name: str, teachers: set[str], judges: set[str]) -> str:
-    """What a report says of a learned judge: whose labels, and how far they are those of the trained reward."""
-    both = len(teachers & judges)
-    if not both:
-        return f"the reward model {name!r}, learned from other people's labels than the one that taught the policy"
-    return (
-        f"the reward model {name!r}; {both} of its {len(judges)} annotators also taught the policy's reward, "
-        "so that its figures flatter"
-    )
-
-
-def lineage_of(run: dict[str, Any], base: str) -> dict[str, Any]:
-    """What a policy came from, for its report."""
-    return {
-        "base policy": base,
-        "algorithm": run["config"]["align"]["algorithm"],
-        "reward model": run["reward"],
-        "seed": run["seed"],
-        **{f"version of {name}": v for name, v in run["versions"].items()},
-    }
 
 
 def find_report(run: Path) -> Path:
