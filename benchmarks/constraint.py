@@ -46,13 +46,13 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cases = {
-        "no safety": (WITHOUT, ""),
-        "weight 1": (WITHOUT | {"safety": 1.0}, ""),
         "constraint": (WITHOUT, "safety"),
+        "weight 1": (WITHOUT | {"safety": 1.0}, ""),
+        "no safety": (WITHOUT, ""),
     }
     rows = []
-    for seed in range(given.seeds):
-        for name, (weights, held) in cases.items():
+    for name, (weights, held) in cases.items():
+        for seed in range(given.seeds):
             constraint = ConstraintConfig(dimension=held, limit=given.limit)
             config = Config(
                 project=ProjectConfig(seed=seed),
