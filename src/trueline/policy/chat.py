@@ -23,7 +23,8 @@ def encode_prompt(policy: Policy, prompt: Prompt, max_tokens: int) -> list[int]:
 
 def _encode(policy: Policy, messages: Sequence[Message]) -> list[int]:
     tokenizer = policy.tokenizer
-    if all(token in tokenizer.get_vocab() for token in ROLE_TOKENS.values()):
+    ids = tokenizer.convert_tokens_to_ids(list(ROLE_TOKENS.values()))  # get_vocab would copy the vocabulary each time
+    if all(i is not None and i != tokenizer.unk_token_id for i in ids):
         return encode_chat(tokenizer, messages, add_generation_prompt=True)
     turns = [{"role": m.role, "content": m.content} for m in messages]
     if tokenizer.chat_template:
