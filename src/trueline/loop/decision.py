@@ -32,7 +32,7 @@ class Expectation:
 
     def __str__(self) -> str:
         both = (("at least", self.least), ("at most", self.most))
-        bounds = [f"{word} {bound:g}" for word, bound in both if bound is not None]
+        bounds = [f"{word} {bound:.3g}" for word, bound in both if bound is not None]
         return f"{FIGURES[self.figure][0]} {' and '.join(bounds)}"
 
 
