@@ -166,7 +166,7 @@ RUNS = {
 }
 
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_ilql_finds_shortest_ways_in_random_walks(graph, start, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(RUNS))
+@pytest.mark.parametrize("name", ["ppo", "rloo", "q_learning", "ilql"])
 def test_a_harder_graph(start, tmp_path, name):
     """The first after 1000 whose nodes all reach the goal and whose random walks do worse: a mean of .145."""
     graph = Graph.of(1005)

@@ -24,7 +24,7 @@ from trueline.feedback.store import FeedbackStore
 from trueline.records import Exchange, Prompt
 
 FULL = os.environ.get("TRUELINE_LOAD") == "full"
-PEOPLE, ITEMS, KILLS, STOPS = (32, 2000, 50, 5) if FULL else (8, 120, 5, 2)
+PEOPLE, ITEMS, KILLS, STOPS = (32, 2000, 50, 5) if FULL else (8, 100, 3, 2)
 OVERLAP = 3
 LABELLER = Path(__file__).with_name("labeller.py")
 
