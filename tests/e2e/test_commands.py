@@ -86,7 +86,7 @@ def own_rows():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["rloo", "ppo", "ilql", "dpo"])
+@pytest.mark.parametrize("algorithm", ["rloo", "dpo"])
 def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, algorithm):
     project = tmp_path / "own"
     project.mkdir()
