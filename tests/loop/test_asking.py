@@ -1,26 +1,13 @@
 """People are asked first where the members of a reward model disagree."""
 
-import numpy as np
+from committee import Member
 
 from trueline.config import LabellingConfig
 from trueline.feedback.labelling.items import add_items, unjudged
 from trueline.feedback.labelling.queue import Queue
 from trueline.loop.asking import ask_where_unsure
-from trueline.records import Exchange, Prompt, Scores
+from trueline.records import Exchange, Prompt
 from trueline.reward.ensemble import Ensemble
-
-
-class Member:
-    """Its score of an answer is written in the answer, at its own place."""
-
-    dimensions = ("quality",)
-    temperature = np.array([1.0])
-
-    def __init__(self, place):
-        self.place = place
-
-    def score(self, exchanges):
-        return Scores(self.dimensions, np.array([[float(e.completion.text.split()[self.place])] for e in exchanges]))
 
 
 def test_the_queue_is_put_in_the_order_of_what_the_members_disagree_about(store):

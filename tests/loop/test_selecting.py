@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from committee import Member
 from scipy.stats import chisquare
 
 from trueline.config import CollectConfig, Config, ProjectConfig
@@ -14,21 +15,7 @@ from trueline.loop.collecting import collect
 from trueline.loop.project import Project
 from trueline.loop.selecting import answer_doubts, item_doubts, keys, pair_doubts, select
 from trueline.policy.load import load_policy
-from trueline.records import Exchange, Prompt, Scores, split_of
-
-
-class Member:
-    """Its score of an answer is written in the answer, at its own place."""
-
-    dimensions = ("quality",)
-    temperature = np.array([1.0])
-
-    def __init__(self, place):
-        self.place = place
-
-    def score(self, exchanges):
-        return Scores(self.dimensions, np.array([[float(e.completion.text.split()[self.place])] for e in exchanges]))
-
+from trueline.records import Exchange, Prompt, split_of
 
 MEMBERS = [Member(0), Member(1)]
 

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from trueline.align.crew import Crew
-from trueline.align.experience import Answers, answer, measure
+from trueline.align.experience import Answers, answer, measure, sequence_kl
 from trueline.align.judgement import Judge, Judgement, judged
 from trueline.align.rollout import Rollout
 from trueline.config import AlignConfig, PolicyConfig
 from trueline.policy.chat import encode_answer, encode_prompt
 from trueline.policy.load import Policy
 from trueline.policy.sampler import Key
-from trueline.policy.scoring import make_batch, score
 from trueline.records import Exchange, Prompt
 
 
@@ -75,9 +73,5 @@ def watched(
 ) -> dict[str, float]:
     """Metrics of one sampled answer a prompt; nothing is learned from them."""
     answers = answer(policy, prompts, config, 1, "policy:watched", key)
-    batch = make_batch(answers.prompt_tokens, answers.answer_tokens, policy.pad_id).to(policy.device)
-    with torch.no_grad():
-        other = torch.where(batch.mask, score(reference.model, batch, config.temperature).logprobs, 0.0)
-    own = sum(map(sum, answers.logprobs))
-    kl = (own - other.double().sum().item()) / len(answers.groups)
-    return {**judged(judge, answers.exchanges).metrics, "kl": kl}
+    kl = sequence_kl(policy, reference, answers, config.temperature)
+    return {**judged(judge, answers.exchanges).metrics, "kl": float(kl.mean())}

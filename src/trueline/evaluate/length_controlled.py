@@ -11,6 +11,7 @@ Letters: n prompts, r resamples.
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from trueline.evaluate.statistics import Interval, bca, bootstrap_mean, resampled_means, through
 from trueline.feedback.quality.interval import Z
@@ -67,7 +68,7 @@ def fit_logistic(design: np.ndarray, won: np.ndarray) -> np.ndarray:
 
 def _rest(design: np.ndarray, won: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) won - p + h (1/2 - p), with the leverage h, and the (n,) weight p (1 - p)."""
-    p = _sigmoid(design @ coefficients)
+    p = expit(design @ coefficients)
     weight = np.maximum(p * (1 - p), 1e-12)
     inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
     leverage = weight * ((design @ inverse) * design).sum(1)
@@ -83,8 +84,4 @@ def _separated(x: np.ndarray, won: np.ndarray) -> bool:
 
 
 def _chance(odds: float) -> float:
-    return float(_sigmoid(np.array(odds)))
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(x / 2)))
+    return float(expit(np.array(odds)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
 
 from trueline.errors import InputError
 from trueline.evaluate.statistics import Interval, bca, resampled_means, through, wins
@@ -55,7 +56,7 @@ def ranking(versions: Sequence[str], won: np.ndarray, resamples: int = 2000, see
     influence = _influence(won, total + given, strengths)
     found = [Interval(0.0, 0.0, 0.0, n)]
     found += [bca(float(strengths[a]), draws[:, a], influence[:, a]) for a in range(1, v)]
-    chance = [through(lambda x: float(_sigmoid(np.array(x))), strength) for strength in found]
+    chance = [through(lambda x: float(expit(np.array(x))), strength) for strength in found]
     return tuple(Ranked(*row) for row in zip(versions, found, chance, strict=True))
 
 
@@ -64,7 +65,7 @@ def fit_bradley_terry(won: np.ndarray) -> np.ndarray:
     strengths = np.zeros(won.shape[:2])
     met = won + won.swapaxes(1, 2)
     for _ in range(MOST_STEPS):
-        chance = _sigmoid(strengths[:, :, None] - strengths[:, None, :])
+        chance = expit(strengths[:, :, None] - strengths[:, None, :])
         pull = (won - met * chance).sum(2)
         step = np.linalg.solve(_information(met, chance), pull[:, 1:, None])[..., 0]
         longest = np.abs(step).max(1, keepdims=True, initial=0.0)
@@ -82,7 +83,7 @@ def _information(met: np.ndarray, chance: np.ndarray) -> np.ndarray:
 
 def _influence(won: np.ndarray, total: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     """(n, v) how each prompt pulls each strength."""
-    chance = _sigmoid(strengths[:, None] - strengths[None, :])
+    chance = expit(strengths[:, None] - strengths[None, :])
     pull = (won - (won + won.swapaxes(1, 2)) * chance).sum(2)[:, 1:]
     inverse = np.linalg.inv(_information((total + total.T)[None], chance[None])[0])
     return np.concatenate([np.zeros((len(won), 1)), pull @ inverse], axis=1)
@@ -96,7 +97,3 @@ def _require_connected(versions: Sequence[str], met: np.ndarray) -> None:
             f"{', '.join(apart)}: never compared with {versions[0]}, nor with a version that was; compare the answers "
             "of both to the same prompts"
         )
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(x / 2)))

@@ -93,11 +93,10 @@ def student_mean(values: np.ndarray) -> Interval:
     return Interval(mean, mean - reach, mean + reach, n)
 
 
-def paired_difference(before: np.ndarray, after: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
+def paired_difference(before: np.ndarray, after: np.ndarray) -> Interval:
     """The mean of after - before over the same prompts: of verdicts by Bonett and Price, else by Student.
 
     Differences mostly lie on both sides of 0, and their skewness is noise where few are not 0: BCa then covers less.
-    Nothing is drawn: resamples and seed are there for callers that give them to every figure.
     """
     before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if _only(before, 0.0, 1.0) and _only(after, 0.0, 1.0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +58,11 @@ class FeedbackSnapshot:
 
     def split(self, name: Split) -> FeedbackSnapshot:
         """The part whose prompts belong to one split (always by prompt)."""
-        prompts = {i: p for i, p in self.prompts.items() if split_of(p) == name}
+        return self.of_prompts({i for i, p in self.prompts.items() if split_of(p) == name})
+
+    def of_prompts(self, ids: Set[str]) -> FeedbackSnapshot:
+        """The part of some prompts: their answers and the labels of these."""
+        prompts = {i: p for i, p in self.prompts.items() if i in ids}
         completions = {i: c for i, c in self.completions.items() if c.prompt_id in prompts}
         return FeedbackSnapshot(
             prompts,
@@ -75,6 +79,11 @@ class FeedbackSnapshot:
             tuple(r for r in self.ratings if r.annotator.name in names),
             tuple(c for c in self.comparisons if c.annotator.name in names),
         )
+
+    @property
+    def labels(self) -> int:
+        """Ratings and comparisons, one a dimension."""
+        return len(self.ratings) + len(self.comparisons)
 
     @property
     def annotators(self) -> tuple[Annotator, ...]:

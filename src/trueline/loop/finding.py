@@ -76,7 +76,7 @@ def facts_of(
         win_rate=win_rate(old.sum(1), new.sum(1), resamples, seed),
         changes={d: paired_difference(old[:, i], new[:, i]) for i, d in enumerate(after.scores.dimensions)},
         kl=float(kl.mean()),
-        labels=len(snapshot.ratings) + len(snapshot.comparisons),
+        labels=snapshot.labels,
         unsafe=None if after.safe is None else bootstrap_mean(~after.safe, resamples, seed),
         accuracy=min(measured, default=None),
         rise=_rise(watched, 0),

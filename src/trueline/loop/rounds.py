@@ -158,7 +158,7 @@ def _promote(folder: Path, rounds: Sequence[Round], taught: FeedbackSnapshot, ju
 def _behind(snapshot: FeedbackSnapshot) -> dict[str, Any]:
     return {
         "snapshot_sha256": snapshot.sha256,
-        "labels": len(snapshot.ratings) + len(snapshot.comparisons),
+        "labels": snapshot.labels,
         "annotators": [a.name for a in snapshot.annotators],
         "simulated": all(a.simulated for a in snapshot.annotators),
     }
@@ -170,7 +170,7 @@ def _say_labels(snapshot: FeedbackSnapshot, before: Sequence[Round], say: Say) -
         f"  labels: {len(snapshot.completions)} answers, {len(snapshot.ratings)} ratings by "
         f"{len(snapshot.annotators)} {'simulated ' if simulated else ''}annotators (snapshot {snapshot.sha256[:12]})"
     )
-    if before and len(snapshot.ratings) + len(snapshot.comparisons) == before[-1].decided.facts.labels:
+    if before and snapshot.labels == before[-1].decided.facts.labels:
         say(f"  no new labels since round {before[-1].number}: the reward is learned from the same ones again")
 
 

@@ -50,7 +50,7 @@ def fit_border(new: Callable[[], RewardModel], snapshot: FeedbackSnapshot, dimen
     takes to see 50 bad and 50 good answers. Test prompts are left out. InputError where no answer is bad or none good,
     or where the scores do not tell.
     """
-    learned = _part(snapshot, {p.id for p in snapshot.prompts.values() if split_of(p) != "test"})
+    learned = snapshot.of_prompts({p.id for p in snapshot.prompts.values() if split_of(p) != "test"})
     verdicts = _verdicts(learned, dimension, bad)
     if len(set(verdicts.values())) < 2:
         which = "no answer is" if not any(verdicts.values()) else "every answer is"
@@ -90,21 +90,10 @@ def _unseen(
         if not ids:
             continue
         model = new()
-        model.fit(_part(learned, {p for p in learned.prompts if fold.get(p) != held}))
+        model.fit(learned.of_prompts({p for p in learned.prompts if fold.get(p) != held}))
         column = model.dimensions.index(dimension)
         scores += model.score([learned.exchange(i) for i in ids]).values[:, column].tolist()
         hits += [verdicts[i] for i in ids]
         if ENOUGH <= sum(hits) <= len(hits) - ENOUGH:
             break
     return np.array(scores), np.array(hits)
-
-
-def _part(snapshot: FeedbackSnapshot, prompts: set[str]) -> FeedbackSnapshot:
-    """The labels on some prompts."""
-    completions = {i: c for i, c in snapshot.completions.items() if c.prompt_id in prompts}
-    return FeedbackSnapshot(
-        {i: p for i, p in snapshot.prompts.items() if i in prompts},
-        completions,
-        tuple(r for r in snapshot.ratings if r.completion_id in completions),
-        tuple(c for c in snapshot.comparisons if c.a_id in completions),
-    )

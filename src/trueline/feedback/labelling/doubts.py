@@ -35,7 +35,7 @@ def waiting(store: FeedbackStore, at_once: int = 1000) -> Iterator[dict[str, tup
 
 
 def note(store: FeedbackStore, uncertainty: Mapping[str, float]) -> None:
-    """Keep the uncertainty of items, a deviation of the reward of 0 or more, and put them in its order."""
+    """Keep the uncertainty of items, 0 or more, and put them in its order."""
     for part in chunks(sorted(uncertainty)):
         with store.transaction() as c:
             rows = c.execute(sa.select(q.items).where(q.items.c.id.in_(part)).order_by(q.items.c.id).with_for_update())

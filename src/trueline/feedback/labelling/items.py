@@ -22,7 +22,7 @@ from trueline.records import content_id
 class Item:
     """Two answers to a prompt, or one. gold: what is known of it, as a judgement in the order a, b.
 
-    uncertainty: a deviation of the reward, which brings it forward; held_for: the only person who gets it.
+    uncertainty: the reward model's doubt, which brings it forward; held_for: the only person who gets it.
     """
 
     prompt_id: str

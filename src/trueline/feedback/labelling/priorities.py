@@ -12,7 +12,7 @@ FAR_APART = 3  # marks of one answer, of 1 to 5
 def priority(*, gold: bool, disagreement: float, uncertainty: float, judged: int) -> float:
     """Gold items first, then where people disagree, then where the reward model is unsure, then what few have judged.
 
-    disagreement: 0 to 1; uncertainty: 0 or more, a standard deviation of the reward.
+    disagreement: 0 to 1; uncertainty: 0 or more, the reward model's doubt.
     """
     if gold:
         return GOLD
