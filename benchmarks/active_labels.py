@@ -31,7 +31,7 @@ import numpy as np
 import reward_sets as sets
 from threadpoolctl import threadpool_limits
 
-from trueline.align.experience import answer
+from trueline.align.answers import answer
 from trueline.config import Config, RewardConfig
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.collecting import MEMBERS, Panels

@@ -16,7 +16,8 @@ import torch
 from rows import Row, row
 
 from trueline.align.actor import Actor
-from trueline.align.crew import crew, cut
+from trueline.align.crew import crew
+from trueline.align.shares import cut
 from trueline.policy.load import Policy
 from trueline.policy.sampler import sample
 

@@ -17,8 +17,9 @@ import sizes
 import trueline
 from trueline.align.actor import Actor
 from trueline.align.algorithms import ALGORITHMS
+from trueline.align.answers import Request
 from trueline.align.crew import crew as start_crew
-from trueline.align.experience import collect
+from trueline.align.experience import measure
 from trueline.align.judgement import Judgement
 from trueline.align.update import update
 from trueline.config import AlignConfig, KLConfig, PolicyConfig, PPOConfig
@@ -55,7 +56,9 @@ def run(algorithm: str, name: str, steps: int) -> dict[str, Any]:
     with start_crew(actor, reference, settings.workers) as crew:
         for step in range(steps):
             batch = [prompts[(step * n + i) % len(prompts)] for i in range(n)]
-            rollout, _ = collect(crew, batch, judge, settings, sampling, sizes.KL, ("bench", step))
+            request = Request(batch, sampling, settings.samples_per_prompt, ("bench", step))
+            answers, judgement = crew.answers(request, judge, None)
+            rollout = measure(crew, answers, judgement.rewards, settings, sampling.temperature, sizes.KL)
             rollout = chosen.prepare(rollout, settings)
             update(crew, optimiser, chosen, rollout, settings, sampling.temperature, ("bench", step))
             ends.append(time.perf_counter())

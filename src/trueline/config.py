@@ -189,12 +189,44 @@ class ConstraintConfig(Section):
     window: int = Field(128, ge=1, description="The share is that of so many last answers. Answers.")
 
 
+class RayConfig(Section):
+    address: str = Field(
+        "", description='The cluster: host:port, or "auto" on one of its nodes; empty: Ray is started on this machine.'
+    )
+    judges: int = Field(1, ge=1, description="Actors that score answers with the reward model.")
+    gpus: float = Field(0, ge=0, description="GPUs for each of align.workers. A share may be less than one.")
+    ahead: bool = Field(
+        False, description="A step's answers are sampled while the step before is learned, by a policy one step older."
+    )
+    most_weight: float = Field(
+        2.0, gt=0, description="With ahead: the importance weight of a token is at most this, for the older policy."
+    )
+
+
+class RLlibConfig(Section):
+    algorithm: Literal["ppo", "dqn", "appo", "impala"] = Field("ppo", description="RLlib's algorithm.")
+    iterations: int = Field(100, ge=1, description="Calls of RLlib's train().")
+    num_env_runners: int = Field(0, ge=0, description="Processes that play episodes; 0: the driver does.")
+    network: Literal["policy", "small"] = Field(
+        "policy", description="What is trained: the project's policy, or a small network on the tokens so far."
+    )
+    fcnet_hiddens: tuple[int, ...] = Field((128, 128), min_length=1, description="Layers of the small network.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of RLlib's optimiser.")
+    batch: int = Field(1024, ge=1, description="Tokens learned from in an iteration.")
+    minibatch: int = Field(256, ge=1, description="Tokens in an optimiser step.")
+    epochs: int = Field(4, ge=1, description="PPO's passes over each batch.")
+
+
+Engine = Literal["local", "ray", "rllib"]
 Algorithm = Literal["rloo", "reinforce", "grpo", "ppo", "q_learning", "ilql", "dpo"]
 
 
 class AlignConfig(Section):
     algorithm: Algorithm = Field(
         "rloo", description="The first five sample answers; ilql and dpo learn from labelled ones."
+    )
+    engine: Engine = Field(
+        "local", description="Where it runs: this machine, a Ray cluster with the same result, or Ray RLlib."
     )
     steps: int = Field(30, ge=1, description="Rollout-and-update steps in a round.")
     prompts_per_step: int = Field(32, ge=1, description="Prompts in a step.")
@@ -224,6 +256,8 @@ class AlignConfig(Section):
     q_learning: QLearningConfig = QLearningConfig()
     ilql: ILQLConfig = ILQLConfig()
     dpo: DPOConfig = DPOConfig()
+    ray: RayConfig = RayConfig()
+    rllib: RLlibConfig = RLlibConfig()
 
     @model_validator(mode="after")
     def _what_an_algorithm_needs(self) -> Self:
@@ -280,6 +314,19 @@ class Config(Section):
         if unweighed := [d for d in self.project.dimensions if d not in self.objective.weights]:
             raise ValueError(f"objective.weights does not say what {unweighed} counts; add it, 0 to leave it out")
         return self
+
+
+def changed(config: Config, section: str, **values: Any) -> Config:
+    """The same with other values in a section, such as "align.ray"; None keeps what is there. InputError: no such one."""
+    data = config.model_dump()
+    place = data
+    for part in section.split("."):
+        place = place[part]
+    place |= {name: value for name, value in values.items() if value is not None}
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise InputError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
 
 
 def store_place(folder: Path, config: Config) -> Path | str:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from trueline.align.answers import answer
 from trueline.align.best_of_n import best_of_n, kl_bound
-from trueline.align.experience import answer
 from trueline.align.judgement import Judgement
 from trueline.config import PolicyConfig
 from trueline.records import Prompt

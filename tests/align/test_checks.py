@@ -9,8 +9,8 @@ import pytest
 import torch
 from test_trainer import WORDS, align, judge_length, killed_five_times, task, weights
 
+from trueline.align.answers import answer
 from trueline.align.checks import Check, best_of, past_peak, read_checks, to_ship
-from trueline.align.experience import answer
 from trueline.align.journal import read_metrics
 from trueline.align.judgement import Judgement
 from trueline.config import PolicyConfig

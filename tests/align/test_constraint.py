@@ -18,9 +18,9 @@ from trueline.align.advantages import generalised_advantages, token_rewards
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.algorithms.base import Outputs
 from trueline.align.checkpoint import Position
-from trueline.align.constraint import Multiplier, constrained
+from trueline.align.constraint import Multiplier, priced
 from trueline.align.journal import read_metrics
-from trueline.align.judgement import Judgement
+from trueline.align.judgement import Judgement, judged
 from trueline.align.rollout import Rollout
 from trueline.config import AlignConfig, ConstraintConfig
 from trueline.errors import InputError, RunError
@@ -76,8 +76,7 @@ def trained(bandit, algorithm, config):
     for _ in range(STEPS):
         arm = torch.multinomial(bandit.policy(), BATCH, replacement=True)
         told = Judgement(bandit.reward[arm].numpy(), {}, bandit.cost[arm].numpy())
-        priced = constrained(lambda e, told=told: told, multiplier)([EXCHANGES[0]] * BATCH)
-        bandit.learn(algorithm, arm, torch.from_numpy(priced.rewards).float())
+        bandit.learn(algorithm, arm, torch.from_numpy(priced(told, multiplier).rewards).float())
         shares.append(bandit.share(bandit.policy()))
         prices.append(multiplier.value)
         multiplier = multiplier.after(bandit.cost[arm].tolist(), config)
@@ -141,22 +140,20 @@ def test_the_multiplier_stays_within_its_bounds():
 
 
 def test_the_price_is_taken_from_the_reward_and_said():
-    judge = constrained(
-        lambda e: Judgement(np.array([1.0, 2.0, 3.0]), {"reward": 2.0}, np.array([0.0, 0.5, 1.0])), Multiplier(3.0)
-    )
-    found = judge(EXCHANGES)
+    told = Judgement(np.array([1.0, 2.0, 3.0]), {"reward": 2.0}, np.array([0.0, 0.5, 1.0]))
+    found = priced(told, Multiplier(3.0))
     np.testing.assert_allclose(found.rewards, [0.25, 0.125, 0.0])
     assert found.metrics == {"reward": 2.0, "multiplier": 3.0, "bad_share": 0.5}
 
 
 def test_a_judge_without_costs_stops_the_run():
     with pytest.raises(RunError, match="gives no costs"):
-        constrained(lambda e: Judgement(np.zeros(3), {}), Multiplier(1.0))(EXCHANGES)
+        priced(Judgement(np.zeros(3), {}), Multiplier(1.0))
 
 
 def test_a_cost_that_is_no_number_is_named():
     with pytest.raises(RunError, match="the cost of 'b' is nan"):
-        constrained(lambda e: Judgement(np.zeros(3), {}, np.array([0, np.nan, 0])), Multiplier(1.0))(EXCHANGES)
+        judged(lambda e: Judgement(np.zeros(3), {}, np.array([0, np.nan, 0])), EXCHANGES)
 
 
 @pytest.mark.parametrize("algorithm", ["ilql", "dpo"])

@@ -16,9 +16,10 @@ from test_trainer import PROMPTS, align, judge_length, task
 
 from trueline.align.actor import Actor
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.crew import crew, cut
-from trueline.align.experience import collect
-from trueline.align.shares import deal, micro_batches
+from trueline.align.answers import Request
+from trueline.align.crew import crew
+from trueline.align.experience import measure
+from trueline.align.shares import cut, deal, micro_batches
 from trueline.align.update import update
 from trueline.config import AlignConfig, PolicyConfig
 from trueline.errors import InputError, RunError
@@ -36,7 +37,8 @@ def one_step(folder, workers, algorithm="ppo"):
     sampling = PolicyConfig(max_new_tokens=12)
     with crew(actor, load_policy(folder, device="cpu"), workers) as people:
         assert people.size == workers
-        rollout, _ = collect(people, PROMPTS[:6], judge_length, SETTINGS, sampling, 0.05, ("t",))
+        answers, judgement = people.answers(Request(PROMPTS[:6], sampling, 4, ("t",)), judge_length, None)
+        rollout = measure(people, answers, judgement.rewards, SETTINGS, 1.0, 0.05)
         optimiser = actor.optimiser(1e-2)
         prepared = chosen.prepare(rollout, SETTINGS)
         metrics = update(people, optimiser, chosen, prepared, SETTINGS, 1.0, ("u",))

@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from trueline.align.experience import answer
+from trueline.align.answers import answer
 from trueline.align.judgement import Judgement
 from trueline.align.offline import Labelled, standardised
 from trueline.align.trainer import AlignTask, align

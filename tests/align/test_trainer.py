@@ -15,7 +15,8 @@ import pytest
 from safetensors.torch import load_file
 
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.experience import answer, step_items
+from trueline.align.answers import answer
+from trueline.align.experience import step_items
 from trueline.align.journal import read_metrics
 from trueline.align.judgement import Judgement
 from trueline.align.offline import Labelled, standardised

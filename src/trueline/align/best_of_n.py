@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trueline.align.experience import Answers, answer
+from trueline.align.answers import Answers, answer
 from trueline.align.judgement import Judge, judged
 from trueline.config import PolicyConfig
 from trueline.policy.load import Policy

@@ -27,9 +27,10 @@ from scipy.stats import t as student
 from trueline import durable
 from trueline.align.actor import Actor
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.crew import Crew, cut
-from trueline.align.experience import Answers, answer, sequence_kl
+from trueline.align.answers import Answers, answer, sequence_kl
+from trueline.align.crew import Crew
 from trueline.align.judgement import Judge, judged
+from trueline.align.shares import cut
 from trueline.config import AlignConfig, Config, PolicyConfig
 from trueline.errors import RunError
 from trueline.policy.load import Policy

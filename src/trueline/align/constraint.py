@@ -17,10 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trueline.align.algorithms import ALGORITHMS
-from trueline.align.judgement import Judge, Judgement, judged
+from trueline.align.judgement import Judgement
 from trueline.config import AlignConfig, ConstraintConfig
 from trueline.errors import InputError, RunError
-from trueline.records import Exchange
 
 LEAST = 1e-8
 
@@ -48,19 +47,14 @@ class Multiplier:
         return Multiplier(config.most if top else max(LEAST, math.exp(moved)), kept)
 
 
-def constrained(judge: Judge, multiplier: Multiplier) -> Judge:
-    """A judge whose rewards have the price taken out; its metrics say what the price is and the estimated bad share."""
-
-    def priced(exchanges: Sequence[Exchange]) -> Judgement:
-        found = judged(judge, exchanges)
-        if found.costs is None:
-            raise RunError("align.constraint.dimension is set, but the judge gives no costs; start the run again")
-        price = multiplier.value
-        rewards = (found.rewards - price * found.costs) / (1 + price)
-        metrics = {**found.metrics, "multiplier": price, "bad_share": float(found.costs.mean())}
-        return replace(found, rewards=rewards, metrics=metrics)
-
-    return priced
+def priced(found: Judgement, multiplier: Multiplier) -> Judgement:
+    """Rewards with the price taken out; the metrics say what the price is and the estimated bad share."""
+    if found.costs is None:
+        raise RunError("align.constraint.dimension is set, but the judge gives no costs; start the run again")
+    price = multiplier.value
+    rewards = (found.rewards - price * found.costs) / (1 + price)
+    metrics = {**found.metrics, "multiplier": price, "bad_share": float(found.costs.mean())}
+    return replace(found, rewards=rewards, metrics=metrics)
 
 
 def require_samples(config: AlignConfig) -> None:

@@ -1,4 +1,4 @@
-"""The processes of a run on a CPU: forks of the trainer with one thread each, over the same weights.
+"""The processes of a run: on a CPU forks of the trainer with one thread each, over the same weights.
 
 The weights lie in shared memory, so that an optimiser step in the trainer is seen by all at once; each worker's
 gradient lies in shared memory too. A small model gains more from two processes with a thread each than from two
@@ -14,41 +14,75 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch import multiprocessing as mp
 
 from trueline.align.actor import Actor
+from trueline.align.answers import Answers, Request, draw
+from trueline.align.judgement import Judge, Judgement, judged
 from trueline.errors import RunError, TruelineError
 from trueline.policy.load import Policy
 
 Work = Callable[..., Any]
 
 
+class Crew(Protocol):
+    """Those who do a run's work together. `actor` is trained, `reference` never; `size`: among how many work is cut;
+    `leads`: whether this process is the one that writes; `ahead`: whether answers are by a policy one step older.
+    """
+
+    @property
+    def actor(self) -> Actor: ...
+    @property
+    def reference(self) -> Policy: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def leads(self) -> bool: ...
+    @property
+    def ahead(self) -> bool: ...
+
+    def answers(self, request: Request, judge: Judge, upcoming: Request | None) -> tuple[Answers, Judgement]:
+        """The actor's answers and what the judge says of them; upcoming: what will be asked next, if anything."""
+
+    def map(self, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """work(actor, reference, *part) for at most `size` parts; results in order."""
+
+    def gather_gradients(self, parts: int) -> None:
+        """Give the actor the sum of the gradients of those who had one of `parts`."""
+
+
 @dataclass(frozen=True)
-class Crew:
-    """`actor` is trained, `reference` never; workers beside the trainer: their pipes and gradients (weights,)."""
+class Forks:
+    """The crew of one machine: this process and the workers beside it, by their pipes and gradients (weights,)."""
 
     actor: Actor
     reference: Policy
     pipes: tuple[Any, ...] = ()
     gradients: tuple[Tensor, ...] = ()
+    leads = True
+    ahead = False
 
     @property
     def size(self) -> int:
         return 1 + len(self.pipes)
 
+    def answers(self, request: Request, judge: Judge, upcoming: Request | None) -> tuple[Answers, Judgement]:
+        found = Answers.joined(self.map(draw, [(part,) for part in request.cut(self.size)]))
+        return found, judged(judge, found.exchanges)
+
     def map(self, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """work(actor, reference, *part) for at most `size` parts, the first of them here; results in order."""
+        """The first part is done here."""
         for pipe, part in zip(self.pipes, parts[1:], strict=False):
             pipe.send((work, part))
         found = [work(self.actor, self.reference, *part) for part in parts[:1]]
         return found + [_receive(pipe) for pipe, _ in zip(self.pipes, parts[1:], strict=False)]
 
     def gather_gradients(self, parts: int) -> None:
-        """Add the gradients of the workers that had one of `parts` to the trainer's own, in their order."""
+        """The workers' are added to the trainer's own, in their order."""
         for flat in self.gradients[: parts - 1]:
             for parameter, part in zip(_trained(self.actor), _views(flat, self.actor), strict=True):
                 if parameter.grad is None:
@@ -58,11 +92,11 @@ class Crew:
 
 
 @contextmanager
-def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Crew]:
+def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Forks]:
     """Fork workers - 1 processes beside this one, and end them. On an accelerator, or where fork is not safe, none."""
     if workers == 1 or actor.policy.device.type != "cpu" or sys.platform != "linux":
         torch.set_num_threads(workers)
-        yield Crew(actor, reference)
+        yield Forks(actor, reference)
         return
     torch.set_num_threads(1)
     for _, weight in actor.named_weights():
@@ -80,7 +114,7 @@ def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Crew]:
     for _, theirs in pipes:
         theirs.close()
     try:
-        yield Crew(actor, reference, tuple(ours for ours, _ in pipes), gradients)
+        yield Forks(actor, reference, tuple(ours for ours, _ in pipes), gradients)
     finally:
         for ours, _ in pipes:
             ours.close()
@@ -92,12 +126,6 @@ def crew(actor: Actor, reference: Policy, workers: int) -> Iterator[Crew]:
 def _shared(size: int, dtype: torch.dtype) -> Tensor:
     """(size,) zeros that a fork shares. Not torch's own way, which fills /dev/shm: containers keep that small."""
     return torch.frombuffer(mmap.mmap(-1, size * dtype.itemsize), dtype=dtype)
-
-
-def cut(n: int, parts: int) -> list[slice]:
-    """range(n) as up to `parts` neighbouring slices of nearly equal length; none is empty."""
-    bounds = [n * i // parts for i in range(parts + 1)]
-    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
 
 
 def _serve(actor: Actor, reference: Policy, number: int, pipes: Sequence[Any], gradient: Tensor) -> None:

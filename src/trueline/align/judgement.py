@@ -25,6 +25,17 @@ class Judgement:
     metrics: dict[str, float]
     costs: np.ndarray | None = None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Judgement]) -> Judgement:
+        """What was said of several lists of answers as if of one; metrics are means, and so are theirs."""
+        counts = [len(part.rewards) for part in parts]
+        metrics = {
+            name: float(np.average([part.metrics[name] for part in parts], weights=counts)) for name in parts[0].metrics
+        }
+        costs = [part.costs for part in parts if part.costs is not None]
+        rewards = np.concatenate([part.rewards for part in parts])
+        return cls(rewards, metrics, np.concatenate(costs) if costs else None)
+
 
 Judge = Callable[[Sequence[Exchange]], Judgement]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trueline.align.answers import Answers, answer, sequence_kl
 from trueline.align.crew import Crew
-from trueline.align.experience import Answers, answer, measure, sequence_kl
+from trueline.align.experience import measure
 from trueline.align.judgement import Judge, Judgement, judged
 from trueline.align.rollout import Rollout
 from trueline.config import AlignConfig, PolicyConfig

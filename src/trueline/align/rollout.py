@@ -19,7 +19,7 @@ class Rollout:
     """
     batch: tokens, attention (B, L) and mask (B, T), the end token counted in
     group: (B,) long, equal for answers to the same prompt
-    logprobs: (B, T) of the policy that sampled; ref_logprobs: (B, T) of the reference; nats
+    logprobs: (B, T) of the policy before the update, which sampled; ref_logprobs: (B, T) of the reference; nats
     scores: (B,) the objective's reward of each answer, or that of its label
     kl_coef: reward per nat
     tokens, answers: how many the whole (global) batch has; a loss divides by these, so that cutting it into
@@ -27,6 +27,7 @@ class Rollout:
     values, target_values: (B, T) of the critic and of its slow copy when sampling
     advantages, returns: (B, T), filled by Algorithm.prepare
     rival: (B,) log(pi / ref) of the other answer of a pair, filled by Algorithm.prepare
+    sampled_logprobs: (B, T) of an older policy, where that one sampled
     """
 
     batch: Batch
@@ -42,6 +43,7 @@ class Rollout:
     advantages: Tensor | None = None
     returns: Tensor | None = None
     rival: Tensor | None = None
+    sampled_logprobs: Tensor | None = None
 
     @property
     def mask(self) -> Tensor:

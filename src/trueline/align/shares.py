@@ -11,6 +11,12 @@ from torch import Tensor
 from trueline.policy.scoring import Batch
 
 
+def cut(n: int, parts: int) -> list[slice]:
+    """range(n) as up to `parts` neighbouring slices of nearly equal length; none is empty."""
+    bounds = [n * i // parts for i in range(parts + 1)]
+    return [slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+
+
 def deal(batch: Batch, workers: int) -> list[Tensor]:
     """Rows for each of up to `workers` workers, longest first and dealt in turn, so that all have about as much."""
     order = _longest_first(batch)

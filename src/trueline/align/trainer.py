@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,16 +24,18 @@ from trueline.align import checkpoint
 from trueline.align.actor import Actor
 from trueline.align.alarms import alarms
 from trueline.align.algorithms import ALGORITHMS
+from trueline.align.answers import Request
 from trueline.align.checks import Checks, HeldOut, check, is_due, past_peak, ship_best, to_ship, verdict
-from trueline.align.constraint import Multiplier, constrained, require_samples
+from trueline.align.constraint import Multiplier, priced, require_samples
 from trueline.align.crew import Crew
-from trueline.align.crew import crew as start_crew
-from trueline.align.experience import collect, step_items
+from trueline.align.crew import crew as forks
+from trueline.align.experience import measure, step_items
 from trueline.align.journal import Journal, Row
 from trueline.align.judgement import Judge, Judgement
 from trueline.align.offline import Unit, given, watched
 from trueline.align.rollout import Rollout
 from trueline.align.schedule import learning_rate
+from trueline.align.staleness import corrected, require_able
 from trueline.align.update import update
 from trueline.align.watch import watch
 from trueline.config import Config
@@ -59,11 +62,19 @@ class AlignTask:
     held_out: HeldOut | None = None
 
 
-def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
+Hire = Callable[[Actor, Policy], AbstractContextManager[Crew]]
+"""Who does the work, for as long as the context lasts."""
+
+
+def align(
+    task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None, hire: Hire | None = None
+) -> Path:
     """Train until config.align.steps are done or the held-out judge's peak is past, going on from the newest
     checkpoint; returns the policy's folder.
 
-    Bit-identical however often it was interrupted: every random choice is keyed by (seed, step).
+    Bit-identical however often it was interrupted: every random choice is keyed by (seed, step). hire: the crew;
+    align.workers processes of this machine where not given. Of several processes that do the same run, each calls this,
+    and the one that leads writes.
     """
     target = folder / "policy"
     if target.exists():
@@ -76,7 +87,8 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
             "set align.algorithm to one that samples its own, such as rloo"
         )
     require_samples(settings)
-    policy, reference = _policies(task)
+    require_able(settings)
+    policy, reference = policies(task)
     limit = task.config.policy.max_prompt_tokens
     asked = [*task.prompts, *(task.held_out[1] if task.held_out else ())]
     longest = max(len(encode_prompt(policy, p, limit)) for p in asked)
@@ -87,26 +99,34 @@ def align(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda
     position = position or checkpoint.Position(0, settings.kl.coefficient, Multiplier.first(settings.constraint))
     checks = Checks.open(folder, position.step)
     # The workers come first: a fork must not copy the journal's thread.
-    with start_crew(actor, reference, settings.workers) as crew, Journal.open(folder, position.step) as journal:
-        while position.step < settings.steps and not past_peak(checks.done, settings.patience):
-            row, position = _step(task, crew, optimiser, position)
-            row["warnings"] = alarms([*journal.rows, row], settings.constraint)
-            if task.held_out is not None and is_due(position.step, settings):
-                key = ("check", task.seed)
-                new, metrics = check(crew, task.held_out, task.judge, task.config, position.step, key)
-                checks.add(new, lambda pending: checkpoint.save_trained(actor, settings, pending, going_on=True))
-                row |= metrics
-                row["warnings"] += verdict(checks.done, settings)
-            journal.add(row)
-            checkpoint.save(folder / "checkpoints", position, actor, optimiser)
-            on_step(row)
+    with hire(actor, reference) if hire else forks(actor, reference, settings.workers) as crew:
+        with Journal.open(folder, position.step) if crew.leads else nullcontext() as journal:
+            while position.step < settings.steps and not past_peak(checks.done, settings.patience):
+                row, position = _step(task, crew, optimiser, position)
+                new = None
+                if task.held_out is not None and is_due(position.step, settings):
+                    key = ("check", task.seed)
+                    new, metrics = check(crew, task.held_out, task.judge, task.config, position.step, key)
+                    row |= metrics
+                if journal is None:
+                    checks.done.extend([new] if new else [])
+                    continue
+                row["warnings"] = alarms([*journal.rows, row], settings.constraint)
+                if new is not None:
+                    checks.add(new, lambda pending: checkpoint.save_trained(actor, settings, pending, going_on=True))
+                    row["warnings"] += verdict(checks.done, settings)
+                journal.add(row)
+                checkpoint.save(folder / "checkpoints", position, actor, optimiser)
+                on_step(row)
+        if not crew.leads:
+            return target
     best = to_ship(checks.done, settings.patience)
     if best is not None:
         return ship_best(folder, best, checks.done[-1])
     return durable.write_folder(target, lambda pending: checkpoint.save_trained(actor, settings, pending))
 
 
-def _policies(task: AlignTask) -> tuple[Policy, Policy]:
+def policies(task: AlignTask) -> tuple[Policy, Policy]:
     """What is trained and its reference; with LoRA they share their weights where they start from the same ones."""
     trust, rank = task.config.policy.trust_remote_code, task.config.align.lora_rank
     policy = load_policy(task.policy, trust_remote_code=trust)
@@ -130,7 +150,7 @@ def _step(
     started = time.monotonic()
     rollout, judgement = (_sampled if algorithm.on_policy else _given)(task, crew, position)
     sampled = time.monotonic()
-    rollout = algorithm.prepare(rollout, settings)
+    rollout, staleness = corrected(algorithm.prepare(rollout, settings), settings.ray.most_weight)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(step, settings)
     measured = update(
@@ -150,6 +170,7 @@ def _step(
         **watch(rollout, on_policy=algorithm.on_policy),
         **judgement.metrics,
         **measured,
+        **staleness,
         "kl_coef": position.kl_coef,
     }
     row: Row = {
@@ -165,11 +186,20 @@ def _step(
 
 
 def _sampled(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, Judgement]:
-    settings, step = task.config.align, position.step
+    config, settings, step = task.config, task.config.align, position.step
+    upcoming = request_of(task, step + 1) if step + 1 < settings.steps else None
+    answers, judgement = crew.answers(request_of(task, step), task.judge, upcoming)
+    if position.multiplier is not None:
+        judgement = priced(judgement, position.multiplier)
+    rollout = measure(crew, answers, judgement.rewards, settings, config.policy.temperature, position.kl_coef)
+    return rollout, judgement
+
+
+def request_of(task: AlignTask, step: int) -> Request:
+    """What a step asks of the policy."""
+    settings = task.config.align
     prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
-    key = ("rollout", task.seed, step)
-    judge = task.judge if position.multiplier is None else constrained(task.judge, position.multiplier)
-    return collect(crew, prompts, judge, settings, task.config.policy, position.kl_coef, key)
+    return Request(prompts, task.config.policy, settings.samples_per_prompt, ("rollout", task.seed, step))
 
 
 def _given(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[Rollout, Judgement]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trueline.cli.engine import AddressOption, EngineOption, WorkersOption, on_engine
 from trueline.cli.output import JsonOption, ProjectOption, finish, say, step_printer
 
 
@@ -22,6 +23,9 @@ def align(
             "ends where its score is past the peak. No checks where not given."
         ),
     ] = "",
+    engine: EngineOption = None,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the policy against a learned reward. Stopped anywhere, `trueline resume` goes on."""
@@ -29,7 +33,7 @@ def align(
     from trueline.loop.project import Project
     from trueline.loop.stages import continue_align, read_run, start_align
 
-    opened = Project.open(project)
+    opened = on_engine(Project.open(project), engine, workers, address)
     folder = opened.run_folder(name or opened.next_run("align"))
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: exists already; go on with `trueline resume {folder}` or choose another --name")

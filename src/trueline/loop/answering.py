@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trueline import durable
-from trueline.align.experience import Answers, answer, sequence_kl
+from trueline.align.answers import Answers, answer, sequence_kl
 from trueline.errors import InputError
 from trueline.evaluate.record import Surprise
 from trueline.loop.project import Project

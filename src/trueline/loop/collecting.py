@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueline.align.experience import answer
+from trueline.align.answers import answer
 from trueline.config import RewardConfig
 from trueline.errors import InputError
 from trueline.feedback.annotators import SimulatedAnnotator, panel

@@ -14,8 +14,9 @@ from trueline.align.algorithms import ALGORITHMS
 from trueline.align.constraint import require_samples
 from trueline.align.journal import Row
 from trueline.align.offline import Unit
-from trueline.align.trainer import AlignTask, align
+from trueline.align.trainer import AlignTask
 from trueline.config import Config
+from trueline.engines.choose import run as run_on_engine
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
@@ -210,7 +211,8 @@ def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: No
     judge = make_judge(reward, config, scenario.truth if scenario else None, border)
     held_out = (make_judge(load_reward(Path(absolute(run["judge"], folder))), config, None), asked) if asked else None
     policy, reference = (absolute(run[name], folder) for name in ("policy", "reference"))
-    return align(AlignTask(policy, reference, prompts, judge, config, run["seed"], units, held_out), folder, on_step)
+    task = AlignTask(policy, reference, prompts, judge, config, run["seed"], units, held_out)
+    return run_on_engine(task, folder, on_step)
 
 
 def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def answer_twice(worker: Worker, job: jobs.Job) -> dict[str, Any]:
 
     The noise is keyed by the prompt, so that a job done twice gives the same answers.
     """
-    from trueline.align.experience import answer
+    from trueline.align.answers import answer
 
     prompt = Prompt(tuple(Message(m["role"], m["content"]) for m in job.content["messages"]))
     config, policy = worker.project.config.policy, worker.policy

@@ -1,0 +1,1 @@
+"""Where a run of reinforcement learning runs: this machine, a Ray cluster, or Ray RLlib."""

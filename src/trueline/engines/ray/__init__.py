@@ -1,0 +1,1 @@
+"""Trueline on a Ray cluster."""

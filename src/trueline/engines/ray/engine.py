@@ -1,0 +1,201 @@
+"""A run on a Ray cluster: samplers and scorers as actors, and a group of learners under Ray Train.
+
+    learners (align.workers)  -> samplers (align.workers): the weights, once a step, through the object store
+    samplers -> scorers (align.ray.judges): each its answers as soon as they are drawn
+    scorers -> learners: answers and rewards; each learner takes its share of the batch
+
+The samples and, within rounding, the weights are those of the local engine with as many workers. What dies is started
+again: a sampler or scorer by Ray, which repeats its call; a learner with its group by Ray Train, from the newest
+checkpoint. The run's folder must be on storage that all nodes see.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from trueline.align import checkpoint
+from trueline.align.actor import Actor
+from trueline.align.journal import Row
+from trueline.align.trainer import AlignTask, align, policies
+from trueline.config import AlignConfig
+from trueline.engines.ray.cluster import STORE, cause_of, cluster, import_ray, require_placement
+from trueline.engines.ray.desk import Desk
+from trueline.engines.ray.fleet import Fleet, Weights, as_arrays, weights_of
+from trueline.engines.ray.ranks import FleetJudge, Ranks, require_folder
+from trueline.errors import RunError, TruelineError
+from trueline.policy.load import Policy
+
+POLL = 0.2
+RESTARTS = 1000
+REMEDY = "lower align.workers, align.ray.judges or align.ray.gpus, or add nodes"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What each process of the learner group is given; its task has no judges, which are with the fleet."""
+
+    task: AlignTask
+    folder: str
+    fleet: Fleet
+    desk: Any
+
+
+def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
+    """Like `trueline.align.trainer.align`, on the cluster of align.ray."""
+    target = folder / "policy"
+    if target.exists():
+        return target
+    ray = import_ray()
+    settings = task.config.align
+    part, scorer = _resources(settings)
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    bundles = [part] * (2 * settings.workers) + [scorer] * settings.ray.judges
+    with cluster(settings.ray.address, sum(b["CPU"] for b in bundles), _store(task.policy)):
+        require_placement(bundles, REMEDY)
+        bare = replace(task, judge=_no_judge, held_out=(_no_judge, task.held_out[1]) if task.held_out else None)
+        judges = [task.judge, *([task.held_out[0]] if task.held_out else [])]
+        fleet = Fleet.start(bare, judges, part, scorer)
+        desk = ray.remote(Desk).options(num_cpus=0, **_here()).remote()
+        _train(Learner(bare, str(folder), fleet, desk), part, on_step)
+    if not target.exists():
+        raise RunError(f"{folder}: the learners ended without a policy; go on with `trueline resume {folder}`")
+    return target
+
+
+def _no_judge(exchanges: Any) -> Any:
+    raise AssertionError("the judges are with the fleet")
+
+
+def _resources(settings: AlignConfig) -> tuple[dict[str, float], dict[str, float]]:
+    """What a sampler or a learner takes, and a scorer. Samplers and learners take turns unless answers are sampled
+    ahead, so that a pair of them shares a CPU."""
+    share = 1.0 if settings.ray.ahead else 0.5
+    gpus = settings.ray.gpus * share
+    return {"CPU": share, **({"GPU": gpus} if gpus else {})}, {"CPU": 1.0}
+
+
+def _store(policy: str) -> int:
+    """Room for some versions of the weights. Bytes."""
+    folder = Path(policy)
+    size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) if folder.is_dir() else 0
+    return STORE + 4 * size
+
+
+def _here() -> dict[str, Any]:
+    """Options of an actor that must live as long as this process."""
+    ray = import_ray()
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+
+
+def _train(learner: Learner, part: Mapping[str, float], on_step: Callable[[Row], None]) -> None:
+    """Run the learner group to its end, its rows given to on_step as they come; a learner's error is raised here."""
+    ray = import_ray()
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    settings = learner.task.config.align
+    gpu = settings.ray.gpus > 0
+    notes = Path(learner.folder) / "ray"  # Ray Train's own; the run's checkpoints are ours
+    trainer = TorchTrainer(
+        learn,
+        train_loop_config={"learner": learner},
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers, use_gpu=gpu, resources_per_worker=dict(part), placement_strategy="SPREAD"
+        ),
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        run_config=RunConfig(
+            name=f"ray-{time.time_ns()}",
+            storage_path=str(notes),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+        ),
+    )
+    ended: list[BaseException | None] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+            ended.append(None)
+        except BaseException as error:
+            ended.append(error)
+
+    # Not in the main thread: Ray Train would take Ctrl-C for itself.
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    seen = 0
+    while True:
+        over = bool(ended)
+        rows = ray.get(learner.desk.rows.remote(seen))
+        for row in rows:
+            on_step(row)
+        seen += len(rows)
+        if over:
+            break
+        time.sleep(POLL)
+    shutil.rmtree(notes, ignore_errors=True)
+    failure = ray.get(learner.desk.failure.remote())
+    if failure is not None:
+        raise failure
+    if ended[0] is not None:
+        raise cause_of(ended[0]) if isinstance(ended[0], Exception) else ended[0]
+
+
+def learn(given: Mapping[str, Learner]) -> None:
+    """A learner's life, from the newest checkpoint to the end of the run."""
+    ray = import_ray()
+    import torch
+    from torch import distributed as dist
+
+    torch.set_num_threads(1)
+    learner = given["learner"]
+    folder, leads = Path(learner.folder), dist.get_rank() == 0
+    if leads:
+        ray.get(learner.desk.start.remote())
+    dist.barrier()
+    if ray.get(learner.desk.failure.remote()) is not None:
+        return
+    held_out = learner.task.held_out
+    task = replace(
+        learner.task,
+        judge=FleetJudge(learner.fleet, 0),
+        held_out=(FleetJudge(learner.fleet, 1), held_out[1]) if held_out else None,
+    )
+
+    @contextmanager
+    def hire(actor: Actor, reference: Policy) -> Iterator[Ranks]:
+        ahead = task.config.align.ray.ahead
+        yield Ranks(actor, reference, learner.fleet, ahead, _older(task, folder) if ahead and leads else None)
+
+    try:
+        require_folder(learner.folder)
+        align(task, folder, lambda row: ray.get(learner.desk.add.remote(row)), hire)
+    except TruelineError as error:
+        ray.get(learner.desk.fail.remote(error))
+        # The others wait for this one in some sum: that ends now, and they find what is on the desk.
+        dist.destroy_process_group()
+    except Exception as error:
+        ray.get(learner.desk.trouble.remote(f"{type(error).__name__}: {error}"))
+        raise
+
+
+def _older(task: AlignTask, folder: Path) -> Weights | None:
+    """The weights that the answers of the next step were drawn with, where a run goes on: those of the checkpoint
+    before the newest."""
+    saved = checkpoint.saved(folder / "checkpoints")
+    if len(saved) < 2:
+        return weights_of(Actor.new(policies(task)[0])) if saved else None
+    return as_arrays(load_file(saved[-2] / "weights.safetensors"))
