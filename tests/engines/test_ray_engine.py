@@ -14,9 +14,11 @@ from test_trainer import PROMPTS, align, task
 from trueline.align.checks import read_checks
 from trueline.align.journal import read_metrics
 from trueline.align.judgement import Judgement
+from trueline.errors import InputError, RunError
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
+from trueline.engines.ray.cluster import cluster, require_placement  # noqa: E402
 from trueline.engines.ray.engine import run
 
 TIMES = {"seconds_rollout", "seconds_update", "warnings"}
@@ -91,3 +93,87 @@ def test_what_is_killed_is_started_again_and_changes_nothing(two_nodes, tiny_fol
     assert len(killed) > 2
     assert "node" in killed
     same(tmp_path / "local", tmp_path / "ray")
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.slow
+def test_sampling_ahead_is_one_step_stale_and_goes_on_where_it_was_stopped(two_nodes, tiny_folder, tmp_path):
+    given = on_two(tiny_folder, "grpo", steps=5, ray={"ahead": True, "judges": 2})
+
+    def stop(row):
+        if row["step"] == 3:
+            raise Interrupted
+
+    run(given, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(given, tmp_path / "stopped", stop)
+    run(given, tmp_path / "stopped")
+    same(tmp_path / "whole", tmp_path / "stopped")
+    first, *later = (row["stale_kl"] for row in read_metrics(tmp_path / "whole"))
+    assert first == pytest.approx(0, abs=1e-5)
+    assert min(abs(kl) for kl in later) > 1e-4
+
+
+@pytest.mark.slow
+def test_sampling_ahead_with_a_policy_that_stands_still_is_sampling_in_turn(two_nodes, tiny_folder, tmp_path):
+    still = {"learning_rate": 1e-9, "steps": 3, "check_every": 0}
+    align(on_two(tiny_folder, **still), tmp_path / "local")
+    run(on_two(tiny_folder, **still, ray={"ahead": True}), tmp_path / "ray")
+    for one, other in zip(*(read_metrics(tmp_path / name) for name in ("local", "ray")), strict=True):
+        for name in one.keys() - TIMES:
+            assert one[name] == pytest.approx(other[name], abs=1e-4), (one["step"], name)
+
+
+def judge_fails(exchanges):
+    raise RunError("the judge has had enough")
+
+
+def test_a_reward_that_fails_ends_the_run_with_its_own_words(two_nodes, tiny_folder, tmp_path):
+    with pytest.raises(RunError, match="the judge has had enough"):
+        run(replace(on_two(tiny_folder), judge=judge_fails), tmp_path / "run")
+
+
+def test_another_version_on_the_cluster_is_refused(two_nodes, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("trueline.engines.ray.fleet.versions", lambda: {"torch": "1.0"})
+    with pytest.raises(InputError, match=r"this machine has \{'torch': '1.0'\}: install the same"):
+        run(on_two(tiny_folder), tmp_path / "run")
+
+
+def test_a_cluster_that_is_too_small_is_told_what_is_missing(two_nodes, tiny_folder, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"needs 4 GPU \(it has 0 GPU\); lower align.workers"):
+        run(on_two(tiny_folder, ray={"gpus": 2}), tmp_path / "run")
+    with pytest.raises(InputError, match=r"needs 1000\.0 GiB of memory \(it has .* GiB of memory\); buy"):
+        require_placement([{"memory": 1000 * 2**30}], "buy")
+    monkeypatch.setattr("trueline.engines.ray.cluster.PLACED_WITHIN", 1)
+    with pytest.raises(RunError, match=r"no room now: the run needs 8 CPU \(\d+ CPU free\)"):
+        require_placement([{"CPU": 3.9}, {"CPU": 4.1}] if len(two_nodes.list_all_nodes()) == 1 else [{"CPU": 8.0}], "x")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "nobody answers at 127.0.0.1:1"),
+        ("nonsense", "'nonsense' is not host:port"),
+        ("ray://head:10001", "is not host:port of a Ray head"),
+    ],
+)
+def test_an_address_that_does_not_answer_is_said_within_ten_seconds(address, said):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=said), cluster(address, 1):
+        pass
+    assert time.monotonic() - started < 10
+
+
+def test_without_ray_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'trueline\[ray\]'"), cluster("", 1):
+        pass
+
+
+@pytest.mark.parametrize("algorithm", ["q_learning", "dpo"])
+def test_algorithms_that_cannot_sample_ahead_are_refused(tiny_folder, tmp_path, algorithm):
+    with pytest.raises(InputError, match=f"align.ray.ahead: {algorithm} .*rloo, reinforce, grpo, ppo"):
+        run(on_two(tiny_folder, algorithm, engine="ray", ray={"ahead": True}), tmp_path / "run")

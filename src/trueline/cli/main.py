@@ -17,6 +17,7 @@ from trueline.cli import (
     import_,
     init,
     loop,
+    plan,
     pretrain,
     quickstart,
     report,
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "serve": serve.serve,
     "worker": worker.worker,
+    "plan": plan.plan,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)

@@ -41,13 +41,14 @@ def cluster(address: str, cpus: float, store: int = STORE) -> Iterator[None]:
     InputError: Ray is missing, nobody answers at the address, or another version of Ray or Python runs there.
     """
     ray = import_ray()
+    if address:
+        _require_answer(address)
     if ray.is_initialized():
         yield
         return
     _keep_token_private()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "trueline"}
     if address:
-        _require_answer(address)
         try:
             ray.init(address, **common)
         except ConnectionError as error:

@@ -27,9 +27,11 @@ class Desk:
                 "with `trueline resume`"
             )
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: dict[str, Any]) -> TruelineError | None:
+        """Returns what the learners are to stop for, if anything."""
         self._starts = 0
         self._rows.append(row)
+        return self._failure
 
     def rows(self, after: int) -> list[dict[str, Any]]:
         return self._rows[after:]

@@ -36,6 +36,7 @@ from trueline.errors import RunError, TruelineError
 from trueline.policy.load import Policy
 
 POLL = 0.2
+STOPPED_WITHIN = 60.0
 RESTARTS = 1000
 REMEDY = "lower align.workers, align.ray.judges or align.ray.gpus, or add nodes"
 
@@ -57,17 +58,18 @@ def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda r
         return target
     ray = import_ray()
     settings = task.config.align
-    part, scorer = _resources(settings)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    bundles = [part] * (2 * settings.workers) + [scorer] * settings.ray.judges
-    with cluster(settings.ray.address, sum(b["CPU"] for b in bundles), _store(task.policy)):
-        require_placement(bundles, REMEDY)
+    share = _share(settings)
+    cpus = 2 * settings.workers * share["CPU"] + settings.ray.judges
+    with cluster(settings.ray.address, cpus, _store(task.policy)):
+        judges = ray.put((task.judge, *([task.held_out[0]] if task.held_out else [])))
+        scorer = {"CPU": 1.0, "memory": 2.0 * ray.experimental.get_object_locations([judges])[judges]["object_size"]}
+        require_placement([share] * (2 * settings.workers) + [scorer] * settings.ray.judges, REMEDY)
         bare = replace(task, judge=_no_judge, held_out=(_no_judge, task.held_out[1]) if task.held_out else None)
-        judges = [task.judge, *([task.held_out[0]] if task.held_out else [])]
-        fleet = Fleet.start(bare, judges, part, scorer)
+        fleet = Fleet.start(bare, judges, share, scorer)
         desk = ray.remote(Desk).options(num_cpus=0, **_here()).remote()
-        _train(Learner(bare, str(folder), fleet, desk), part, on_step)
+        _train(Learner(bare, str(folder), fleet, desk), share, on_step)
     if not target.exists():
         raise RunError(f"{folder}: the learners ended without a policy; go on with `trueline resume {folder}`")
     return target
@@ -77,12 +79,11 @@ def _no_judge(exchanges: Any) -> Any:
     raise AssertionError("the judges are with the fleet")
 
 
-def _resources(settings: AlignConfig) -> tuple[dict[str, float], dict[str, float]]:
-    """What a sampler or a learner takes, and a scorer. Samplers and learners take turns unless answers are sampled
-    ahead, so that a pair of them shares a CPU."""
+def _share(settings: AlignConfig) -> dict[str, float]:
+    """What a sampler or a learner takes. Where they take turns, not sampling ahead, a pair of them shares a CPU."""
     share = 1.0 if settings.ray.ahead else 0.5
     gpus = settings.ray.gpus * share
-    return {"CPU": share, **({"GPU": gpus} if gpus else {})}, {"CPU": 1.0}
+    return {"CPU": share, **({"GPU": gpus} if gpus else {})}
 
 
 def _store(policy: str) -> int:
@@ -101,7 +102,7 @@ def _here() -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _train(learner: Learner, part: Mapping[str, float], on_step: Callable[[Row], None]) -> None:
+def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row], None]) -> None:
     """Run the learner group to its end, its rows given to on_step as they come; a learner's error is raised here."""
     ray = import_ray()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")
@@ -115,7 +116,7 @@ def _train(learner: Learner, part: Mapping[str, float], on_step: Callable[[Row],
         learn,
         train_loop_config={"learner": learner},
         scaling_config=ScalingConfig(
-            num_workers=settings.workers, use_gpu=gpu, resources_per_worker=dict(part), placement_strategy="SPREAD"
+            num_workers=settings.workers, use_gpu=gpu, resources_per_worker=dict(share), placement_strategy="SPREAD"
         ),
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
@@ -137,15 +138,21 @@ def _train(learner: Learner, part: Mapping[str, float], on_step: Callable[[Row],
     thread = threading.Thread(target=fit, daemon=True)
     thread.start()
     seen = 0
-    while True:
-        over = bool(ended)
-        rows = ray.get(learner.desk.rows.remote(seen))
-        for row in rows:
-            on_step(row)
-        seen += len(rows)
-        if over:
-            break
-        time.sleep(POLL)
+    try:
+        while True:
+            over = bool(ended)
+            rows = ray.get(learner.desk.rows.remote(seen))
+            for row in rows:
+                on_step(row)
+            seen += len(rows)
+            if over:
+                break
+            time.sleep(POLL)
+    except BaseException:
+        # On a cluster that goes on, the learners must not.
+        ray.get(learner.desk.fail.remote(RunError("stopped; go on with `trueline resume`")))
+        thread.join(STOPPED_WITHIN)
+        raise
     shutil.rmtree(notes, ignore_errors=True)
     failure = ray.get(learner.desk.failure.remote())
     if failure is not None:
@@ -180,9 +187,14 @@ def learn(given: Mapping[str, Learner]) -> None:
         ahead = task.config.align.ray.ahead
         yield Ranks(actor, reference, learner.fleet, ahead, _older(task, folder) if ahead and leads else None)
 
+    def note(row: Row) -> None:
+        failure = ray.get(learner.desk.add.remote(row))
+        if failure is not None:
+            raise failure
+
     try:
         require_folder(learner.folder)
-        align(task, folder, lambda row: ray.get(learner.desk.add.remote(row)), hire)
+        align(task, folder, note, hire)
     except TruelineError as error:
         ray.get(learner.desk.fail.remote(error))
         # The others wait for this one in some sum: that ends now, and they find what is on the desk.

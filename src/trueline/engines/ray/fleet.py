@@ -22,6 +22,7 @@ from trueline.align.shares import cut
 from trueline.align.trainer import AlignTask, policies
 from trueline.engines.ray.cluster import cause_of, import_ray
 from trueline.errors import InputError
+from trueline.policy.load import Policy
 from trueline.records import Exchange
 
 RESTARTS = 50
@@ -40,44 +41,59 @@ def as_arrays(weights: Mapping[str, torch.Tensor]) -> Weights:
     return {n: w.cpu().contiguous().flatten().view(torch.uint8).numpy() for n, w in weights.items()}
 
 
+Resources = Mapping[str, float]
 Held = list[Any]
-"""A reference in a list: Ray gives that to an actor as it is, and starts it again with it."""
+"""A reference in a list: Ray gives that to an actor as it is. It comes with every call, since an actor that was started
+again knows nothing; only then is it opened."""
 
 
 class Sampler:
     """Draws answers with the weights that it is given."""
 
-    def __init__(self, task: Held) -> None:
+    def __init__(self) -> None:
         torch.set_num_threads(1)
-        policy, self.reference = policies(import_ray().get(task[0]))
-        self.actor = Actor.new(policy)
+        self.models: tuple[Actor, Policy] | None = None
 
-    def versions(self) -> dict[str, str]:
+    def start(self, task: Held) -> dict[str, str]:
+        self._opened(task)
         return versions()
 
-    def draw(self, weights: Weights, request: Request) -> Answers:
+    def draw(self, task: Held, weights: Weights, request: Request) -> Answers:
+        actor, reference = self._opened(task)
         with torch.no_grad():
-            for name, parameter in self.actor.policy_parameters():
+            for name, parameter in actor.policy_parameters():
                 new = torch.from_numpy(weights[name].copy()).view(parameter.dtype)
                 parameter.copy_(new.view_as(parameter))
-        return draw(self.actor, self.reference, request)
+        return draw(actor, reference, request)
+
+    def _opened(self, task: Held) -> tuple[Actor, Policy]:
+        if self.models is None:
+            policy, reference = policies(import_ray().get(task[0]))
+            self.models = Actor.new(policy), reference
+        return self.models
 
 
 class Scorer:
     """Says what one of some judges thinks of answers."""
 
-    def __init__(self, judges: Held) -> None:
+    def __init__(self) -> None:
         torch.set_num_threads(1)
-        self.judges: Sequence[Judge] = import_ray().get(judges[0])
+        self.judges: Sequence[Judge] | None = None
 
-    def versions(self) -> dict[str, str]:
+    def start(self, judges: Held) -> dict[str, str]:
+        self._opened(judges)
         return versions()
 
-    def score(self, which: int, exchanges: Sequence[Exchange]) -> Judgement:
-        return judged(self.judges[which], exchanges)
+    def score(self, judges: Held, which: int, exchanges: Sequence[Exchange]) -> Judgement:
+        return judged(self._opened(judges)[which], exchanges)
 
-    def score_answers(self, which: int, answers: Answers) -> Judgement:
-        return self.score(which, answers.exchanges)
+    def score_answers(self, judges: Held, which: int, answers: Answers) -> Judgement:
+        return self.score(judges, which, answers.exchanges)
+
+    def _opened(self, judges: Held) -> Sequence[Judge]:
+        if self.judges is None:
+            self.judges = import_ray().get(judges[0])
+        return self.judges
 
 
 def versions() -> dict[str, str]:
@@ -87,31 +103,30 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Handles of the samplers and scorers, and what they are made of, which must live until no one starts again."""
+    """Handles of the samplers and scorers, and references to what they work with: the task and its judges."""
 
     samplers: tuple[Any, ...]
     scorers: tuple[Any, ...]
-    held: tuple[Any, ...] = ()
+    task: Held
+    judges: Held
 
     @classmethod
-    def start(
-        cls, task: AlignTask, judges: Sequence[Judge], sampler: Mapping[str, float], scorer: Mapping[str, float]
-    ) -> Fleet:
-        """align.workers samplers and align.ray.judges scorers with such resources each. InputError where one of them
-        cannot start, or has other versions than this process."""
+    def start(cls, task: AlignTask, judges: Any, sampler: Resources, scorer: Resources) -> Fleet:
+        """align.workers samplers and align.ray.judges scorers with such resources each; judges: a reference to them.
+        InputError where one of them cannot start, or has other versions than this process."""
         ray = import_ray()
         settings = task.config.align
-        told = ray.put(task)
-        asked = ray.put(tuple(judges))
         sampling = ALGORITHMS[settings.algorithm].on_policy
         samplers = settings.workers if sampling else 0
         fleet = cls(
-            tuple(_start(Sampler, sampler, told) for _ in range(samplers)),
-            tuple(_start(Scorer, scorer, asked) for _ in range(settings.ray.judges)),
-            (told, asked),
+            tuple(_new(Sampler, sampler) for _ in range(samplers)),
+            tuple(_new(Scorer, scorer) for _ in range(settings.ray.judges)),
+            [ray.put(task)],
+            [judges],
         )
         try:
-            found = ray.get([one.versions.remote() for one in (*fleet.samplers, *fleet.scorers)])
+            started = [s.start.remote(fleet.task) for s in fleet.samplers]
+            found = ray.get(started + [s.start.remote(fleet.judges) for s in fleet.scorers])
         except ray.exceptions.RayError as error:
             raise cause_of(error) from error
         for theirs in found:
@@ -125,10 +140,9 @@ class Fleet:
         """Ask for answers, each part scored as soon as it is there; returns references to both, by part."""
         ray = import_ray()
         held = ray.put(weights)
-        drawn = [
-            s.draw.remote(held, part) for s, part in zip(self.samplers, request.cut(len(self.samplers)), strict=False)
-        ]
-        return [(one, self._scorer(i).score_answers.remote(which, one)) for i, one in enumerate(drawn)]
+        parts = request.cut(len(self.samplers))
+        drawn = [s.draw.remote(self.task, held, part) for s, part in zip(self.samplers, parts, strict=False)]
+        return [(one, self._scorer(i).score_answers.remote(self.judges, which, one)) for i, one in enumerate(drawn)]
 
     def finish(self, begun: Sequence[tuple[Any, Any]]) -> tuple[Answers, Judgement]:
         """Wait for what was begun."""
@@ -138,7 +152,9 @@ class Fleet:
     def score(self, which: int, exchanges: Sequence[Exchange]) -> Judgement:
         """What a judge says of answers, shared out among the scorers."""
         parts = [exchanges[part] for part in cut(len(exchanges), len(self.scorers))]
-        return Judgement.joined(self._get([[self._scorer(i).score.remote(which, p) for i, p in enumerate(parts)]])[0])
+        return Judgement.joined(
+            self._get([[self._scorer(i).score.remote(self.judges, which, p) for i, p in enumerate(parts)]])[0]
+        )
 
     def _scorer(self, part: int) -> Any:
         return self.scorers[part % len(self.scorers)]
@@ -151,7 +167,7 @@ class Fleet:
             raise cause_of(error) from error
 
 
-def _start(kind: type, resources: Mapping[str, float], made_of: Any) -> Any:
+def _new(kind: type, resources: Resources) -> Any:
     names = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
     options = {names[name]: amount for name, amount in resources.items()}
-    return import_ray().remote(kind).options(max_restarts=RESTARTS, max_task_retries=-1, **options).remote([made_of])
+    return import_ray().remote(kind).options(max_restarts=RESTARTS, max_task_retries=-1, **options).remote()

@@ -1,0 +1,53 @@
+"""`trueline align --engine ray` on a Ray of its own, from the command line."""
+
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+from command import start, trueline
+from safetensors.numpy import load_file
+
+pytest.importorskip("ray", reason="the extra ray is not installed")
+
+
+@pytest.fixture
+def rewarded(project):
+    """The project with labels and a reward model."""
+    for words in (("collect",), ("reward",)):
+        done = trueline(*words, "-p", project)
+        assert done.code == 0, done.err
+    return project
+
+
+@pytest.mark.slow
+def test_one_command_on_ray_gives_the_policy_of_one_machine(rewarded):
+    for name, engine in (("here", "local"), ("there", "ray")):
+        done = trueline("align", "-p", rewarded, "--name", name, "--engine", engine, "--workers", 2)
+        assert done.code == 0, done.err
+        assert "step   3/3" in done.out
+        assert done.err == ""
+    here, there = (load_file(rewarded / "runs" / name / "policy" / "model.safetensors") for name in ("here", "there"))
+    for name in here:
+        np.testing.assert_allclose(here[name], there[name], atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_goes_on(rewarded):
+    run = rewarded / "runs" / "stopped"
+    process = start("align", "-p", rewarded, "--name", "stopped", "--engine", "ray", "--workers", 2)
+    seen = {}
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
+        assert process.poll() is None, process.communicate()
+        seen |= {p.pid: p for p in psutil.Process(process.pid).children(recursive=True)}
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    assert len(seen) > 5
+    _, alive = psutil.wait_procs(list(seen.values()), timeout=20)
+    assert alive == []
+    done = trueline("resume", run)
+    assert done.code == 0, done.err
+    assert (run / "policy" / "model.safetensors").exists()
