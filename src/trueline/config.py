@@ -317,7 +317,7 @@ class Config(Section):
 
 
 def changed(config: Config, section: str, **values: Any) -> Config:
-    """The same with other values in a section, such as "align.ray"; None keeps what is there. InputError: no such one."""
+    """The same with other values in a section, such as "align.ray"; None keeps what is there."""
     data = config.model_dump()
     place = data
     for part in section.split("."):

@@ -1,5 +1,6 @@
 """`trueline align --engine ray` on a Ray of its own, from the command line."""
 
+import re
 import signal
 import time
 
@@ -51,3 +52,17 @@ def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_goes_on(rewarded):
     done = trueline("resume", run)
     assert done.code == 0, done.err
     assert (run / "policy" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_rllib_prints_its_iterations_and_its_policy_can_be_evaluated(rewarded):
+    settings = (rewarded / "trueline.toml").read_text()
+    (rewarded / "trueline.toml").write_text(
+        settings.replace("iterations = 100", "iterations = 3").replace("batch = 1024", "batch = 512")
+    )
+    done = trueline("align", "-p", rewarded, "--name", "r", "--engine", "rllib")
+    assert done.code == 0, done.err
+    printed = re.findall(r"^Iteration: (\d), Episode Reward Mean: -?\d+\.\d\d$", done.out, re.MULTILINE)
+    assert printed == ["1", "2", "3"]
+    done = trueline("evaluate", rewarded / "runs" / "r", "-p", rewarded)
+    assert done.code == 0, done.err

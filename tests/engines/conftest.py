@@ -1,4 +1,4 @@
-"""One Ray cluster of two nodes on this machine for all tests here."""
+"""A Ray cluster on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALIGN = Path(__file__).parents[1] / "align"
 sys.path.insert(0, str(ALIGN))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two_nodes():
     """A head with room for every run of these tests, and a node that may be lost; this process is connected to it."""
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")

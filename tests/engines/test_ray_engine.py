@@ -18,7 +18,7 @@ from trueline.errors import InputError, RunError
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 
-from trueline.engines.ray.cluster import cluster, require_placement  # noqa: E402
+from trueline.engines.ray.cluster import cluster, require_placement
 from trueline.engines.ray.engine import run
 
 TIMES = {"seconds_rollout", "seconds_update", "warnings"}

@@ -9,6 +9,7 @@ import typer
 
 from trueline.cli.engine import AddressOption, EngineOption, WorkersOption, on_engine
 from trueline.cli.output import JsonOption, ProjectOption, finish, say, step_printer
+from trueline.config import AlignConfig
 
 
 def align(
@@ -46,9 +47,15 @@ def align(
         opened.config.project.seed,
         judge=opened.reward_folder(judge) if judge else None,
     )
-    say(f"run: {folder} ({settings.algorithm}, {settings.steps} steps)", as_json=as_json)
+    say(f"run: {folder} ({_what(settings)})", as_json=as_json)
     if judge and not read_run(folder)["judge"]:
         why = "align.check_every is 0" if settings.check_every == 0 else "the validation split has too few prompts"
         say(f"the policy will not be checked: {why}", as_json=as_json)
-    trained = continue_align(folder, step_printer(settings.steps, as_json=as_json))
+    trained = continue_align(folder, step_printer(settings, as_json=as_json))
     finish({"run": str(folder), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)
+
+
+def _what(settings: AlignConfig) -> str:
+    if settings.engine == "rllib":
+        return f"RLlib's {settings.rllib.algorithm}, {settings.rllib.iterations} iterations"
+    return f"{settings.algorithm}, {settings.steps} steps"

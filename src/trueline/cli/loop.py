@@ -45,6 +45,6 @@ def loop(
         folder,
         rounds or opened.config.loop.rounds,
         lambda text: say(text, as_json=as_json),
-        step_printer(opened.config.align.steps, as_json=as_json),
+        step_printer(opened.config.align, as_json=as_json),
     )
     finish({"run": str(folder), "report": str(result)}, f"report: {result}", as_json=as_json)

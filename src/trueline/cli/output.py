@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trueline.config import AlignConfig
+
 if TYPE_CHECKING:
     from trueline.evaluate.statistics import Interval
 
@@ -48,8 +50,9 @@ def interval(found: Interval | None) -> str:
     return "-" if found is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def step_printer(steps: int, *, as_json: bool) -> Callable[[Mapping[str, Any]], None]:
-    """Prints a line for each training step, with the known truth beside the reward where there is one."""
+def step_printer(settings: AlignConfig, *, as_json: bool) -> Callable[[Mapping[str, Any]], None]:
+    """Prints a line for each training step, with the known truth beside the reward where there is one; for RLlib for
+    each iteration."""
     names = {
         "reward": "reward",
         "doubt": "doubt",
@@ -59,14 +62,18 @@ def step_printer(steps: int, *, as_json: bool) -> Callable[[Mapping[str, Any]], 
         "length": "length",
     }
 
+    def show_iteration(row: Mapping[str, Any]) -> None:
+        reward = row.get("reward", float("nan"))
+        say(f"Iteration: {row['step']}, Episode Reward Mean: {reward:.2f}", as_json=as_json)
+
     def show(row: Mapping[str, Any]) -> None:
         parts = [f"{label} {row[name]:7.3f}" for name, label in names.items() if name in row]
         seconds = row["seconds_rollout"] + row["seconds_update"]
-        say(f"  step {row['step']:3d}/{steps}  {'  '.join(parts)}  {seconds:4.1f} s", as_json=as_json)
+        say(f"  step {row['step']:3d}/{settings.steps}  {'  '.join(parts)}  {seconds:4.1f} s", as_json=as_json)
         for warning in row.get("warnings", ()):
             say(f"  warning: {warning}", as_json=as_json)
 
-    return show
+    return show_iteration if settings.engine == "rllib" else show
 
 
 def fit_table(reports: Mapping[str, Any]) -> str:

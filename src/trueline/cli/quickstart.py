@@ -37,7 +37,7 @@ def quickstart(
         project.run_folder("quickstart"),
         project.config.loop.rounds,
         lambda text: say(text, as_json=as_json),
-        step_printer(project.config.align.steps, as_json=as_json),
+        step_printer(project.config.align, as_json=as_json),
     )
     found = read_report(report.parent)
     text = (

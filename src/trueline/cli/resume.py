@@ -15,12 +15,12 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Go on with a run that was stopped. It ends in the same weights as one that was not."""
+    from trueline.config import Config
     from trueline.loop.rounds import continue_loop
     from trueline.loop.stages import continue_align, read_run
 
     found = read_run(run)
-    steps = found["config"]["align"]["steps"]
-    show = step_printer(steps, as_json=as_json)
+    show = step_printer(Config.model_validate(found["config"]).align, as_json=as_json)
     if found["kind"] == "align":
         trained = continue_align(run, show)
         finish({"run": str(run), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)

@@ -61,6 +61,7 @@ def cluster(address: str, cpus: float, store: int = STORE) -> Iterator[None]:
             raise InputError(f"align.ray.address: the cluster at {address!r} cannot be used: {said}") from error
     else:
         ray.init(
+            "local",
             num_cpus=max(1, round(cpus)),
             object_store_memory=max(STORE, store),
             include_dashboard=False,
