@@ -107,7 +107,9 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
     ray = import_ray()
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from trueline.engines.ray.group import GroupConfig
 
     settings = learner.task.config.align
     gpu = settings.ray.gpus > 0
@@ -118,7 +120,7 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
         scaling_config=ScalingConfig(
             num_workers=settings.workers, use_gpu=gpu, resources_per_worker=dict(share), placement_strategy="SPREAD"
         ),
-        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        torch_config=GroupConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name=f"ray-{time.time_ns()}",
             storage_path=str(notes),
