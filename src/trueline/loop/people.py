@@ -9,6 +9,7 @@ from trueline.feedback.labelling.progress import progress
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.project import Project
+from trueline.records import Comparison, Rating
 
 POLL, SAY_EVERY = 1.0, 30.0
 
@@ -28,10 +29,22 @@ def wait_for_people(project: Project, say: Callable[[str], None]) -> None:
 
 
 def halves(snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
-    """The labels of every other person, by name, for the reward, and the others' for the judge; all of them for both
-    where a single person has labelled.
+    """The labels of one half of the people for the reward, and the others' for the judge.
+
+    By name each goes where fewer have labelled what they did, so that both halves know every dimension. Whoever is the
+    only one in a dimension is in both.
     """
-    names = [a.name for a in snapshot.annotators]
-    if len(names) < 2:
-        return snapshot, snapshot
-    return snapshot.by_annotators(set(names[::2])), snapshot.by_annotators(set(names[1::2]))
+    of: dict[str, set[str]] = {}
+    labels: tuple[Rating | Comparison, ...] = (*snapshot.ratings, *snapshot.comparisons)
+    for label in labels:
+        of.setdefault(label.annotator.name, set()).add(label.dimension)
+    sides: tuple[set[str], set[str]] = (set(), set())
+    for name in sorted(of):
+        known = [sum(len(of[name] & of[other]) for other in side) for side in sides]
+        sides[known[1] < known[0]].add(name)
+    for dimension in set().union(*of.values()):
+        experts = {name for name in of if dimension in of[name]}
+        for side in sides:
+            if not experts & side:
+                side |= experts
+    return snapshot.by_annotators(sides[0]), snapshot.by_annotators(sides[1])
