@@ -64,14 +64,15 @@ class Likes:
         return Scores(self.dimensions, np.array([lengths] * 3).T)
 
 
-def test_every_judge_is_heard_and_one_that_fails_says_why_while_the_others_go_on(project):
+def test_every_judge_is_heard_and_one_that_fails_says_why_while_the_others_go_on(project, monkeypatch):
     (project.folder / "rules.toml").write_text('[[rule]]\nname = "an answer"\nleast_characters = 1\n')
     read_rules(project.folder / "rules.toml")
     config = project.config.model_copy(update={"evaluate": EvaluateConfig(prompts=6, rules="rules.toml")})
     asked = Project(project.folder, config)
     both = replies(asked, asked.base_policy, asked.base_policy).exchanges
     longer = tuple(type(e).of(e.prompt, e.completion.text + " more") for e in both)
-    judges = panel(asked, Likes(), Likes(broken=True))
+    monkeypatch.setattr("trueline.loop.panel.load_reward", lambda folder: Likes(broken=folder.name == "broken"))
+    judges = panel(asked, project.folder / "judge", project.folder / "broken")
     found = heard(judges, both, longer, FeedbackSnapshot({}, {}, (), ()), 1)
     assert len(found.rows) == 4
     held_out, trained_on, rules = found.rows[1:]
@@ -79,6 +80,33 @@ def test_every_judge_is_heard_and_one_that_fails_says_why_while_the_others_go_on
     assert trained_on.wins is None and "the judge is gone" in trained_on.note
     assert rules.wins.value == 0.5 or any(e.completion.text == "" for e in both)
     assert found.counts[1][2] == 0 and found.shares[1][2] is None and found.shares[1][1] == 1.0
+
+
+def test_in_a_loop_a_judge_is_asked_once_unless_it_has_changed(project, monkeypatch):
+    asked, folders = [], [project.folder / "judge", project.folder / "reward"]
+
+    class Counts(Likes):
+        def score(self, exchanges):
+            asked.extend(exchanges)
+            return super().score(exchanges)
+
+    monkeypatch.setattr("trueline.loop.panel.load_reward", lambda folder: Counts())
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.json").write_text("1")
+    answers = replies(project, project.base_policy, project.base_policy).exchanges
+    longer = tuple(type(e).of(e.prompt, e.completion.text + " more") for e in answers)
+
+    def ask():
+        asked.clear()
+        judges = panel(project, *folders, project.folder / "verdicts")
+        return heard(judges, answers, longer, FeedbackSnapshot({}, {}, (), ()), 1)
+
+    first = ask()
+    assert len(asked) == 4 * len(answers)  # two reward models, two sides
+    assert ask() == first and not asked
+    (folders[0] / "model.json").write_text("2")
+    assert ask() == first and len(asked) == 2 * len(answers)
 
 
 def test_checks_of_a_training_run_become_points_along_the_kl():

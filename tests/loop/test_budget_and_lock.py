@@ -3,12 +3,15 @@
 import multiprocessing
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
+from trueline.config import Config
 from trueline.errors import InputError
 from trueline.loop.budget import Budget, read_budget
 from trueline.loop.lock import only_loop
+from trueline.loop.rounds import _prompts
 
 
 def test_a_budget_is_read_and_says_when_it_is_used():
@@ -29,6 +32,18 @@ def test_the_prompts_of_a_round_fit_what_is_left():
     assert Budget(labels=500).prompts(200, labels=300, asked=100) == 66  # 3 labels a prompt
     assert Budget(labels=500).prompts(20, labels=300, asked=100) == 20
     assert Budget().prompts(200, labels=300, asked=100) == 200
+
+
+def test_the_label_budget_reckons_each_round_with_what_it_asked_then():
+    config = Config(collect={"prompts": 100, "prompts_later": 60})  # 60 only now: the rounds before asked 20 each
+
+    def before(labels):
+        facts = SimpleNamespace(labels=labels, settings={"collect.prompts_later": 20})
+        return SimpleNamespace(decided=SimpleNamespace(facts=facts))
+
+    rounds = [before(300), before(360), before(420)]  # 140 prompts brought 420 labels, 3 each
+    assert _prompts(config, rounds, Budget(labels=480)) == 20
+    assert _prompts(config, rounds, Budget(labels=9000)) == 60 and _prompts(config, [], Budget(labels=480)) == 100
 
 
 def _hold(project, ready, wait):

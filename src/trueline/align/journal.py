@@ -1,4 +1,4 @@
-"""metrics.jsonl and TensorBoard: a row a step, which survive a crash."""
+"""metrics.jsonl, TensorBoard and the trackers that are asked for: a row a step, which survive a crash."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from trueline import durable
+from trueline.align.trackers import Trackers
 
 Row = dict[str, Any]
 
@@ -21,6 +22,7 @@ class Journal:
 
     path: Path
     board: SummaryWriter
+    trackers: Trackers
     rows: list[Row]
 
     @classmethod
@@ -28,13 +30,15 @@ class Journal:
         path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(folder) if row["step"] <= step]
         durable.write_file(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        return cls(path, SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1), kept)
+        board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        return cls(path, board, Trackers.open(folder), kept)
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.board.close()
+        self.trackers.close(failed=kind is not None)
 
     def add(self, row: Row) -> None:
         with open(self.path, "a", encoding="utf-8") as handle:
@@ -42,9 +46,10 @@ class Journal:
             handle.flush()
             os.fsync(handle.fileno())
         self.rows.append(row)
-        for name, value in row.items():
-            if isinstance(value, int | float):
-                self.board.add_scalar(name, value, row["step"])
+        metrics = {name: value for name, value in row.items() if isinstance(value, int | float)}
+        for name, value in metrics.items():
+            self.board.add_scalar(name, value, row["step"])
+        self.trackers.add(metrics, row["step"])
 
 
 def read_metrics(folder: Path) -> list[Row]:

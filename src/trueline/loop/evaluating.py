@@ -11,27 +11,17 @@ import numpy as np
 
 from trueline.evaluate.compare import summarise
 from trueline.evaluate.judges.base import Judge
-from trueline.evaluate.judges.reward import RewardJudge
-from trueline.evaluate.judges.truth import TruthJudge
 from trueline.evaluate.record import Answered, Verdicts
 from trueline.evaluate.report import Report, SampleRow, write_report
 from trueline.evaluate.sample_size import advice
 from trueline.evaluate.story import Story
 from trueline.loop.answering import Replies
 from trueline.loop.project import Project
-from trueline.reward.base import RewardModel
 
 Row = Mapping[str, Any]
 SHOWN = 60
 FLAG_BELOW = -1.0
 TRUTH_NOTE = "the scenario's known truth"
-
-
-def judge_of(project: Project, reward: RewardModel) -> Judge:
-    """The scenario's known truth where there is one, else a reward model."""
-    if project.scenario is not None:
-        return TruthJudge(project.scenario, project.config.project.dimensions)
-    return RewardJudge(reward)
 
 
 def answered(before: Replies, after: Replies) -> Answered:

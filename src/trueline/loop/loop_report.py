@@ -11,15 +11,14 @@ from trueline.align.journal import read_metrics
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.answering import Replies, replies
 from trueline.loop.deciding import Decided
-from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note, judge_of
+from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project
 from trueline.loop.stages import teaching_parts, versions
 from trueline.loop.telling import Version, story_of
 from trueline.reward.base import FitReport
-from trueline.reward.registry import load_reward
 
-ANSWERS = "answers.json"
+ANSWERS, VERDICTS = "answers.json", "verdicts"
 
 
 @dataclass(frozen=True)
@@ -56,17 +55,16 @@ def report_rounds(project: Project, rounds: Sequence[Round], shown: Round, targe
     last, loop = rounds[-1], rounds[-1].folder.parent
     told = [Version(0, loop / "round-00", replies_of(project, loop, 0))]
     told += [Version(r.number, r.folder, replies_of(project, loop, r.number)) for r in rounds]
-    held_out, taught = load_reward(last.folder / "judge"), load_reward(last.folder / "reward")
+    judges = panel(project, last.folder / "judge", last.folder / "reward", loop / VERDICTS)
     before, after = told[0].replies, told[shown.number].replies
     snapshot = FeedbackSnapshot.load(last.folder / "snapshot.jsonl")
     seed, resamples = project.config.project.seed, project.config.evaluate.bootstrap
-    judges = heard(panel(project, held_out, taught), before.exchanges, after.exchanges, snapshot, seed)
-    judge = judge_of(project, held_out)
+    found = heard(judges, before.exchanges, after.exchanges, snapshot, seed)
     return evaluate(
         project,
         before,
         after,
-        judge,
+        judges[0],
         target,
         title=f"{project.config.project.scenario or project.folder.resolve().name}: base policy against {what}",
         judge_note=TRUTH_NOTE if project.scenario else _judge_note(project, snapshot),
@@ -83,7 +81,7 @@ def report_rounds(project: Project, rounds: Sequence[Round], shown: Round, targe
             "labels (snapshot sha256)": shown.reward.snapshot_sha256,
             **{f"version of {name}": v for name, v in versions().items()},
         },
-        story=story_of(told, judge, judges, resamples, seed),
+        story=story_of(told, judges[0], found, resamples, seed),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ import numpy as np
 from trueline.errors import TruelineError
 from trueline.evaluate.judges.agreement import agreement_with_people, verdict_agreement
 from trueline.evaluate.judges.base import Judge
-from trueline.evaluate.judges.model import model_judge
+from trueline.evaluate.judges.model import INSTRUCTION, model_judge
 from trueline.evaluate.judges.people import PeopleJudge
+from trueline.evaluate.judges.remembered import Remembered
 from trueline.evaluate.judges.reward import RewardJudge
 from trueline.evaluate.judges.rules import read_rules
 from trueline.evaluate.judges.truth import TruthJudge
@@ -21,30 +24,49 @@ from trueline.evaluate.story import JudgeRow, Judges
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.project import Project
 from trueline.records import Exchange
-from trueline.reward.base import RewardModel
+from trueline.reward.registry import load_reward
 
 MOST_COMPARED = 200
 
 
-def panel(project: Project, held_out: RewardModel, trained_on: RewardModel) -> list[Judge]:
-    """The known truth where there is one, the held-out reward, the reward that training maximised, the user's rules and
-    the model that they name.
+def judge_of(project: Project, held_out: Path, memory: Path | None = None) -> Judge:
+    """Whose word counts: the scenario's known truth where there is one, else the held-out reward model. memory: where
+    it keeps what it has said, so that it says each thing once.
+    """
+    if project.scenario is None:
+        return _reward_judge(held_out, "the held-out reward model", memory)
+    dimensions = project.config.project.dimensions
+    identity = (project.config.project.scenario, version("trueline"), *dimensions)
+    return Remembered.of(TruthJudge(project.scenario, dimensions), identity, memory)
+
+
+def panel(project: Project, held_out: Path, trained_on: Path, memory: Path | None = None) -> list[Judge]:
+    """`judge_of` first; then the held-out reward, the reward that training maximised, the user's rules and the model
+    that they name.
     """
     config = project.config
-    found: list[Judge] = []
+    found = [judge_of(project, held_out, memory)]
     if project.scenario is not None:
-        found.append(TruthJudge(project.scenario, config.project.dimensions))
-    found.append(RewardJudge(held_out, "the held-out reward model"))
-    found.append(RewardJudge(trained_on, "the reward that training maximised"))
+        found.append(_reward_judge(held_out, "the held-out reward model", memory))
+    found.append(_reward_judge(trained_on, "the reward that training maximised", memory))
     if config.evaluate.rules:
-        found.append(read_rules(_inside(project.folder, config.evaluate.rules)))
+        rules = project.folder / Path(config.evaluate.rules).name
+        found.append(Remembered.of(read_rules(rules), [_digest(rules)], memory))
     if config.evaluate.model:
-        found.append(model_judge(config))
+        identity = (config.evaluate.model_url, INSTRUCTION, *config.project.dimensions)
+        found.append(Remembered.of(model_judge(config), identity, memory))
     return found
 
 
-def _inside(folder: Path, name: str) -> Path:
-    return folder / Path(name).name
+def _reward_judge(folder: Path, name: str, memory: Path | None) -> Judge:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    identity = [part for p in files for part in (str(p.relative_to(folder)), _digest(p))]
+    return Remembered.of(RewardJudge(load_reward(folder), name), identity, memory)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def heard(
@@ -64,9 +86,10 @@ def heard(
     for i, judge in enumerate(judges):
         try:
             verdicts[i] = judge.compare(before, after)
+            note = _note(judge, verdicts[i])
             asks = known.comparisons and not isinstance(judge, PeopleJudge)  # people agree with themselves
             people = agreement_with_people(judge, _some(known), seed=seed).clear if asks else None
-            rows.append(JudgeRow(judge.name, _wins(verdicts[i], seed), people, _note(judge, verdicts[i])))
+            rows.append(JudgeRow(judge.name, _wins(verdicts[i], seed), people, note))
         except TruelineError as error:
             rows.append(JudgeRow(judge.name, None, None, str(error)))
     shares, counts = verdict_agreement(verdicts)

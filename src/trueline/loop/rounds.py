@@ -8,6 +8,7 @@ runs/NAME/round-01/align/              the training run
 runs/NAME/round-01/answers.json        this round's answers to the same prompts
 runs/NAME/round-01/report/             base policy against this round's
 runs/NAME/round-01/decision.json       whether its policy is promoted, and what changes in the next round, and why
+runs/NAME/verdicts/                    what each judge has said, so that it is asked once about an answer or a pair
 runs/NAME/promoted.json                which policy the loop stands by, and what it came from
 runs/NAME/report/                      base policy against that one
 """
@@ -22,13 +23,15 @@ from typing import Any
 from trueline import durable
 from trueline.align.journal import Row, read_metrics
 from trueline.config import Config
+from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.budget import Budget
 from trueline.loop.deciding import FILE, Decided, decide_round, read_decision, write_decision
-from trueline.loop.evaluating import judge_of, rated
+from trueline.loop.evaluating import rated
 from trueline.loop.finding import facts_of, with_settings
 from trueline.loop.lock import only_loop
-from trueline.loop.loop_report import Round, replies_of, report_loop, report_rounds
+from trueline.loop.loop_report import VERDICTS, Round, replies_of, report_loop, report_rounds
+from trueline.loop.panel import judge_of
 from trueline.loop.project import Project, relative
 from trueline.loop.stages import (
     collect_stage,
@@ -39,13 +42,14 @@ from trueline.loop.stages import (
     teaching_parts,
     versions,
 )
-from trueline.reward.registry import load_reward
 
 Say = Callable[[str], None]
 
 
 def run_loop(project: Project, folder: Path, rounds: int, say: Say, on_step: Callable[[Row], None]) -> Path:
     """Start a loop, or go on with one; returns the path of its last report.html."""
+    if project.config.align.engine == "rllib":
+        raise InputError("align.engine: a loop steers our own algorithms, and RLlib has others; set it to local or ray")
     if not (folder / "run.json").exists():
         durable.write_json(
             folder / "run.json",
@@ -114,7 +118,7 @@ def _round(
     if (here / FILE).exists():
         decided = read_decision(here)
     else:
-        judging = judge_of(project, load_reward(here / "judge"))
+        judging = judge_of(project, here / "judge", folder / VERDICTS)
         old = replies_of(project, folder, last.decision.start_from if last else 0)
         new_replies = replies_of(project, folder, number)
         facts = facts_of(
@@ -134,7 +138,7 @@ def _prompts(config: Config, before: list[Round], budget: Budget) -> int:
     """As many as the settings say; fewer where the labels that they bring would go beyond the budget, but one."""
     if not before:
         return config.collect.prompts
-    asked = config.collect.prompts + (len(before) - 1) * config.collect.prompts_later
+    asked = config.collect.prompts + sum(r.decided.facts.settings["collect.prompts_later"] for r in before[1:])
     return max(1, budget.prompts(config.collect.prompts_later, before[-1].decided.facts.labels, asked))
 
 

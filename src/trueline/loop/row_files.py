@@ -1,7 +1,8 @@
 """Files of prompts and answers that are read, widened by scores and written again: JSON lines, CSV and Parquet.
 
-A batch of rows at a time, so that a file may be larger than memory. Nothing else in a row changes, but that cells of a
-CSV which a spreadsheet would run get an apostrophe in front.
+A piece of some rows at a time, so that a file may be larger than memory, and that pieces may be read and widened
+somewhere else than they are cut and written. Nothing else in a row changes, but that cells of a CSV which a spreadsheet
+would run get an apostrophe in front.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from trueline.errors import InputError
 from trueline.feedback.exporting.writing import harmless
-from trueline.feedback.formats.base import BadRow, Item, RowError, json_lines, opened, turns_of
+from trueline.feedback.formats.base import BadRow, Item, RowError, json_line, lines_of, opened, turns_of
 from trueline.feedback.formats.marks import answer_of, prompt_of
 from trueline.records import Exchange, Prompt
 
@@ -28,28 +29,35 @@ Added = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """found: for each row what is to be scored, or why it cannot be; kept: the rows as the file has them, None for one
-    that could not be read at all; lost: how many of those; share: how much of the file lies behind.
-    """
+class Piece:
+    """rows: some rows as they are cut off the file; share: how much of the file lies behind them."""
 
-    found: list[Item | RowError]
-    kept: Any
-    lost: int
+    rows: Any
     share: float
 
 
+@dataclass(frozen=True)
+class Batch:
+    """found: for each row what is to be scored, or why it cannot be; kept: the rows as the file has them, None for one
+    that could not be read at all.
+    """
+
+    found: list[Item | RowError]
+    kept: list[Any]
+
+
 Judged = Mapping[str, Mapping[str, float]]
-Widened = Iterable[tuple[Batch, list[Judged | None]]]
 
 
 class RowFile(Protocol):
-    """added: what every row gets: "scores" and, where known, "std", each in which dimensions. `write` is given that for
-    each row of each batch, or None.
+    """added: what every row gets: "scores" and, where known, "std", each in which dimensions. `widen` is given that for
+    each row of a batch, or None; `write` gets what it made of every piece, in order.
     """
 
-    def batches(self) -> Iterator[Batch]: ...
-    def write(self, handle: BinaryIO, judged: Widened) -> None: ...
+    def pieces(self) -> Iterator[Piece]: ...
+    def read(self, piece: Piece) -> Batch: ...
+    def widen(self, batch: Batch, judged: Sequence[Judged | None]) -> Any: ...
+    def write(self, handle: BinaryIO, widened: Iterable[Any]) -> None: ...
 
 
 def open_rows(path: Path, added: Added) -> RowFile:
@@ -65,27 +73,34 @@ class JsonLines:
     def __init__(self, path: Path, added: Added) -> None:
         self.path, self.added = path, added
 
-    def batches(self) -> Iterator[Batch]:
-        return _batches(self._rows(), self.path)
+    def pieces(self) -> Iterator[Piece]:
+        size = self.path.stat().st_size
+        lines = lines_of(self.path)
+        while some := list(islice(lines, BATCH)):
+            yield Piece(some, some[-1].place / size)
 
-    def write(self, handle: BinaryIO, judged: Widened) -> None:
-        for batch, scores in judged:
-            for row, score in zip(batch.kept, scores, strict=True):
-                if row is not None:
-                    whole = {**row, **(score or dict.fromkeys(self.added))}
-                    handle.write(json.dumps(whole, ensure_ascii=False).encode() + b"\n")
+    def read(self, piece: Piece) -> Batch:
+        found: list[Item | RowError] = []
+        kept: list[Any] = []
+        for line in piece.rows:
+            row: list[Any] = []
 
-    def _rows(self) -> Iterator[tuple[Item | RowError, Any]]:
-        read: list[Any] = []
+            def parse(value: Any, row: list[Any] = row) -> Item:
+                row.append(value)
+                return to_score(value)
 
-        def parse(row: Any) -> Item:
-            read.append(row)
-            return to_score(row)
+            found.append(json_line(self.path, line, parse))
+            kept.append(row[0] if row else None)
+            _refuse_taken(f"{self.path}, line {line.number}", kept[-1] or (), self.added)
+        return Batch(found, kept)
 
-        for found in json_lines(self.path, parse):
-            row = read.pop() if read else None
-            _refuse_taken(f"{self.path}, line {found.row}", row or (), self.added)
-            yield found, row
+    def widen(self, batch: Batch, judged: Sequence[Judged | None]) -> bytes:
+        rows = zip(batch.kept, judged, strict=True)
+        whole = [{**row, **(score or dict.fromkeys(self.added))} for row, score in rows if row is not None]
+        return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in whole)
+
+    def write(self, handle: BinaryIO, widened: Iterable[bytes]) -> None:
+        handle.writelines(widened)
 
 
 class Csv:
@@ -95,38 +110,41 @@ class Csv:
         self.path, self.added = path, added
         self.names = self._header()
 
-    def batches(self) -> Iterator[Batch]:
-        return _batches(self._rows(), self.path)
+    def pieces(self) -> Iterator[Piece]:
+        size = self.path.stat().st_size
+        rows = islice(self._cells(), 1, None)
+        while some := list(islice(rows, BATCH)):
+            yield Piece(some, some[-1][1] / size)
 
-    def write(self, handle: BinaryIO, judged: Widened) -> None:
-        text = io.TextIOWrapper(handle, "utf-8", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*map(_inert, self.names), *_columns(self.added)])
-        for batch, scores in judged:
-            for cells, score in zip(batch.kept, scores, strict=True):
-                if cells is not None:
-                    writer.writerow(
-                        [
-                            *map(_inert, cells),
-                            *(score[k][d] if score else "" for k, ds in self.added.items() for d in ds),
-                        ]
-                    )
-        text.detach()  # flushes it, and leaves the handle to whoever opened it
+    def read(self, piece: Piece) -> Batch:
+        found: list[Item | RowError] = []
+        kept: list[list[str] | None] = []
+        for number, _, cells in piece.rows:
+            if len(cells) > len(self.names):
+                found.append(RowError(str(self.path), number, "has more cells than the first line has columns"))
+                kept.append(None)
+            elif cells:
+                whole = cells + [""] * (len(self.names) - len(cells))
+                found.append(_found(self.path, number, "line", dict(zip(self.names, whole, strict=True))))
+                kept.append(whole)
+        return Batch(found, kept)
+
+    def widen(self, batch: Batch, judged: Sequence[Judged | None]) -> bytes:
+        rows = zip(batch.kept, judged, strict=True)
+        return _csv(
+            [*map(_inert, cells), *(score[k][d] if score else "" for k, ds in self.added.items() for d in ds)]
+            for cells, score in rows
+            if cells is not None
+        )
+
+    def write(self, handle: BinaryIO, widened: Iterable[bytes]) -> None:
+        handle.write(_csv([[*map(_inert, self.names), *_columns(self.added)]]))
+        handle.writelines(widened)
 
     def _header(self) -> list[str]:
         names = next(self._cells(), (0, 0, []))[2]
         _check_columns(f"{self.path}, line 1", names, _columns(self.added))
         return names
-
-    def _rows(self) -> Iterator[tuple[Item | RowError, Any]]:
-        for number, place, cells in islice(self._cells(), 1, None):
-            if len(cells) > len(self.names):
-                why = "has more cells than the first line has columns"
-                yield RowError(str(self.path), number, why, place=place), None
-            elif cells:
-                kept = cells + [""] * (len(self.names) - len(cells))
-                found = _found(self.path, number, "line", dict(zip(self.names, kept, strict=True)))
-                yield replace(found, place=place), kept
 
     def _cells(self) -> Iterator[tuple[int, int, list[str]]]:
         """For every row the number of its last line, the bytes read so far, and its cells."""
@@ -144,7 +162,11 @@ class Csv:
 
 
 class Parquet:
-    """The fields of `added` become columns of structs, a number a dimension."""
+    """The fields of `added` become columns of structs, a number a dimension.
+
+    A piece is only named, by its row group, its first row in there and that row's number in the file: whoever reads it
+    reads it from the file, and of the columns only those that are scored.
+    """
 
     def __init__(self, path: Path, added: Added) -> None:
         try:
@@ -159,30 +181,54 @@ class Parquet:
             first = str(error).splitlines()[0]
             raise InputError(f"{path}: not a Parquet file ({first}); write or fetch it again") from error
         self.path, self.added = path, added
-        _check_columns(str(path), self.file.schema_arrow.names, list(added))
+        names = self.file.schema_arrow.names
+        _check_columns(str(path), names, list(added))
+        self.scored = [name for name in names if name in ("prompt", "messages", *ANSWERS)]
+        self.at = (-1, 0)  # the row group and the row where `ahead` goes on
+        self.ahead: Iterator[Any] = iter(())
 
-    def batches(self) -> Iterator[Batch]:
-        names = [n for n in self.file.schema_arrow.names if n in ("prompt", "messages", *ANSWERS)]
+    def pieces(self) -> Iterator[Piece]:
         number, total = 0, self.file.metadata.num_rows
-        for part in self.file.iter_batches(BATCH):
-            found: list[Item | RowError] = []
-            for row in part.select(names).to_pylist():
-                number += 1
-                found.append(_found(self.path, number, "row", row))
-            yield Batch(found, part, 0, number / total)
+        for group in range(self.file.num_row_groups):
+            size = self.file.metadata.row_group(group).num_rows
+            for first in range(0, size, BATCH):
+                behind = min(number + BATCH, number + size - first)
+                yield Piece((group, first, number + 1), behind / total)
+                number = behind
 
-    def write(self, handle: BinaryIO, judged: Widened) -> None:
+    def read(self, piece: Piece) -> Batch:
+        group, first, number = piece.rows
+        if self.at[0] != group or self.at[1] > first:
+            self.at, self.ahead = (group, 0), self.file.iter_batches(BATCH, row_groups=[group], columns=self.scored)
+        while self.at[1] <= first:
+            part = next(self.ahead)
+            self.at = (group, self.at[1] + BATCH)
+        rows = part.to_pylist()
+        return Batch([_found(self.path, number + i, "row", row) for i, row in enumerate(rows)], rows)
+
+    def widen(self, batch: Batch, judged: Sequence[Judged | None]) -> Any:
+        """(a StructArray for each of `added`)"""
+        import pyarrow as pa
+
+        return [pa.array([s and s[name] for s in judged], kind) for name, kind in self._kinds().items()]
+
+    def write(self, handle: BinaryIO, widened: Iterable[Any]) -> None:
         import pyarrow as pa
         import pyarrow.parquet
 
-        kinds = {name: pa.struct([(d, pa.float64()) for d in dimensions]) for name, dimensions in self.added.items()}
         schema = self.file.schema_arrow
-        for name, kind in kinds.items():
+        for name, kind in self._kinds().items():
             schema = schema.append(pa.field(name, kind))
+        groups = range(self.file.num_row_groups)
+        rows = chain.from_iterable(self.file.iter_batches(BATCH, row_groups=[group]) for group in groups)
         with pyarrow.parquet.ParquetWriter(handle, schema) as writer:
-            for batch, scores in judged:
-                more = [pa.array([s and s[name] for s in scores], kind) for name, kind in kinds.items()]
-                writer.write_batch(pa.RecordBatch.from_arrays([*batch.kept.columns, *more], schema=schema))
+            for more in widened:
+                writer.write_batch(pa.RecordBatch.from_arrays([*next(rows).columns, *more], schema=schema))
+
+    def _kinds(self) -> dict[str, Any]:
+        import pyarrow as pa
+
+        return {name: pa.struct([(d, pa.float64()) for d in dimensions]) for name, dimensions in self.added.items()}
 
 
 FILES: dict[str, type[JsonLines] | type[Csv] | type[Parquet]] = {
@@ -220,11 +266,10 @@ def _inert(cell: str) -> str:
     return cell
 
 
-def _batches(rows: Iterator[tuple[Item | RowError, Any]], path: Path) -> Iterator[Batch]:
-    size = path.stat().st_size
-    while some := list(islice(rows, BATCH)):
-        kept = [row for _, row in some]
-        yield Batch([found for found, _ in some], kept, kept.count(None), some[-1][0].place / size)
+def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def _columns(added: Added) -> list[str]:

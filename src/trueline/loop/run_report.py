@@ -13,11 +13,10 @@ from trueline.evaluate.story import Story
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.answering import replies
-from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note, judge_of
+from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project, absolute
 from trueline.loop.stages import labels_of, read_fit, read_run
-from trueline.reward.registry import load_reward
 
 
 def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, ask_people: bool = False) -> Path:
@@ -30,9 +29,8 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, as
         raise InputError(f"{folder}: the run is not finished; go on with `trueline resume {folder}`")
     taught = Path(absolute(run["reward"], folder))
     old, new = replies(project, before, before), replies(project, str(folder / "policy"), before)
-    held_out = load_reward(judge)
     with FeedbackStore.open(project.store_path) as store:
-        judges = panel(project, held_out, load_reward(taught))
+        judges = panel(project, judge, taught)
         if ask_people:
             people = PeopleJudge(store, project.config.labelling.judgements)
             people.ask(old.exchanges, new.exchanges)
@@ -42,7 +40,7 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, as
         project,
         old,
         new,
-        judge_of(project, held_out),
+        judges[0],
         folder / "report",
         title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
         judge_note=TRUTH_NOTE if project.scenario else _who_judges(taught, judge),

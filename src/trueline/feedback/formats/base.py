@@ -83,8 +83,22 @@ def is_empty(path: Path) -> InputError:
     return InputError(f"{path}: is empty; nothing to import")
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line that is not blank: which, counted from 1; how many bytes of the file are read behind it."""
+
+    number: int
+    place: int
+    raw: bytes
+
+
 def json_lines(path: Path, parse: Parse) -> Iterator[Item | RowError]:
     """Each non-blank line is a JSON object."""
+    return (json_line(path, line, parse) for line in lines_of(path))
+
+
+def lines_of(path: Path) -> Iterator[Line]:
+    """InputError where there is none, or one is too long."""
     found = False
     with opened(path) as file:
         for number, raw in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
@@ -92,9 +106,14 @@ def json_lines(path: Path, parse: Parse) -> Iterator[Item | RowError]:
                 raise InputError(f"{path}, line {number}: is longer than {LONGEST >> 20} MB; is it one row a line?")
             if raw.strip():
                 found = True
-                yield _row(path, number, "line", file.tell(), raw, lambda raw: parse(_object(json.loads(raw.decode()))))
+                yield Line(number, file.tell(), raw)
     if not found:
         raise is_empty(path)
+
+
+def json_line(path: Path, line: Line, parse: Parse) -> Item | RowError:
+    """What one line of `lines_of` holds."""
+    return _row(path, line.number, "line", line.place, line.raw, lambda raw: parse(_object(json.loads(raw.decode()))))
 
 
 def json_array(path: Path, parse: Parse) -> Iterator[Item | RowError]:

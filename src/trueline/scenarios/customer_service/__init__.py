@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,18 @@ def draw_prompt(rng: np.random.Generator) -> Prompt:
 
 def prompts(n: int, split: Split, seed: int) -> list[Prompt]:
     """n distinct requests that belong to `split`; the same for the same arguments."""
+    return list(_drawn(n, split, seed))
+
+
+@lru_cache(maxsize=4)  # every reading of answers asks for their prompts; nine of ten drawn are refused
+def _drawn(n: int, split: Split, seed: int) -> tuple[Prompt, ...]:
     rng = np.random.default_rng([_SPLIT_KEYS[split], seed])
     found: dict[str, Prompt] = {}
     while len(found) < n:
         prompt = draw_prompt(rng)
         if split_of(prompt) == split:
             found[prompt.id] = prompt
-    return list(found.values())
+    return tuple(found.values())
 
 
 def held_out_text(n: int, seed: int) -> list[Exchange]:
