@@ -12,7 +12,7 @@ quickstart: $(INSTALLED)
 	$(BIN)/trueline quickstart
 
 test: $(INSTALLED_DEV) debian lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check src tests benchmarks examples

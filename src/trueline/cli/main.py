@@ -17,6 +17,7 @@ from trueline.cli import (
     import_,
     init,
     loop,
+    monitor,
     plan,
     pretrain,
     quickstart,
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve.serve,
     "worker": worker.worker,
     "plan": plan.plan,
+    "monitor": monitor.monitor,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)

@@ -46,9 +46,13 @@ class ChatApi:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def ask(self, system: str, user: str) -> str:
-        """The answer at temperature 0. ApiFailure: none came, after new tries where the failure might pass."""
+        """The answer at temperature 0, as `complete`."""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        body = {"model": self.model, "messages": messages, "temperature": 0, "max_tokens": MOST_TOKENS}
+        return self.complete(messages, 0, MOST_TOKENS)
+
+    def complete(self, messages: list[dict[str, str]], temperature: float, max_tokens: int) -> str:
+        """The next message. ApiFailure: none came, after new tries where the failure might pass."""
+        body = {"model": self.model, "messages": messages, "temperature": temperature, "max_tokens": max_tokens}
         for wait in self.waits:
             try:
                 return self._once(body)
