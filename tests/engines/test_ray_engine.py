@@ -59,7 +59,7 @@ def test_twenty_steps_on_ray_are_those_on_one_machine(two_nodes, tiny_folder, tm
 
 
 FULL = os.environ.get("TRUELINE_LOAD") == "full"
-KILLS, STEPS, PAUSE = (20, 60, 6.0) if FULL else (3, 10, 4.0)
+KILLS, STEPS, PAUSE = (20, 60, 6.0) if FULL else (4, 12, 4.0)
 KINDS = ["ray::Sampler", "ray::Scorer", "ray::RayTrainWorker", "node"]
 
 
@@ -69,22 +69,25 @@ class Killer(threading.Thread):
     def __init__(self, nodes):
         super().__init__()
         self.nodes, self.over, self.killed, self.draw = nodes, threading.Event(), [], random.Random(0)
-        self.node = self.new_node()
+        self.node = None
+        self.bring_back()
 
-    def new_node(self):
-        return self.nodes.add_node(num_cpus=4, object_store_memory=100 * 2**20)
+    def bring_back(self, row=None):
+        """Nodes are started in the main thread only."""
+        if self.node is None and not self.over.is_set():
+            self.node = self.nodes.add_node(num_cpus=4, object_store_memory=100 * 2**20)
 
     def run(self):
         while len(self.killed) < KILLS and not self.over.wait(self.draw.uniform(0.5, 1.5) * PAUSE):
-            kind = KINDS[len(self.killed) % len(KINDS)] if not FULL else self.draw.choice(KINDS)
-            if kind == "node":
-                self.nodes.remove_node(self.node, allow_graceful=False)
-                self.node = self.new_node()
-            elif not self.end(kind):
-                continue
-            self.killed.append(kind)
+            kind = self.draw.choice(KINDS) if FULL else KINDS[len(self.killed)]
+            if self.end(kind):
+                self.killed.append(kind)
 
     def end(self, kind):
+        if kind == "node" and self.node is not None:
+            self.nodes.remove_node(self.node, allow_graceful=False)
+            self.node = None
+            return True
         found = []
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
@@ -104,11 +107,12 @@ def test_what_is_killed_is_started_again_and_changes_nothing(two_nodes, tiny_fol
 
     killer.start()
     try:
-        run(replace(given, judge=judge_slowly), tmp_path / "ray")
+        run(replace(given, judge=judge_slowly), tmp_path / "ray", killer.bring_back)
     finally:
         killer.over.set()
         killer.join()
-        two_nodes.remove_node(killer.node)
+        if killer.node is not None:
+            two_nodes.remove_node(killer.node)
     assert len(killer.killed) == KILLS, killer.killed
     same(tmp_path / "local", tmp_path / "ray")
 

@@ -42,6 +42,7 @@ from trueline.loop.stages import (
     teaching_parts,
     versions,
 )
+from trueline.reward.base import DimensionFit
 
 Say = Callable[[str], None]
 
@@ -111,7 +112,7 @@ def _round(
     reward = fit_stage(taught, config, here / "reward")
     judge = fit_stage(judged, config, here / "judge")
     for name, report in (("reward", reward), ("judge", judge)):
-        shown = ", ".join(f"{d} {fit.accuracy or float('nan'):.3f}" for d, fit in report.dimensions.items())
+        shown = ", ".join(f"{d} {_held_out(fit)}" for d, fit in report.dimensions.items())
         say(f"  {name} model, held-out accuracy on pairs: {shown}")
     start_align(steered, here / "align", policy, here / "reward", seed * 100 + number, taught, judge=here / "judge")
     trained = continue_align(here / "align", on_step)
@@ -166,6 +167,12 @@ def _behind(snapshot: FeedbackSnapshot) -> dict[str, Any]:
         "annotators": [a.name for a in snapshot.annotators],
         "simulated": all(a.simulated for a in snapshot.annotators),
     }
+
+
+def _held_out(fit: DimensionFit) -> str:
+    if fit.accuracy is not None:
+        return f"{fit.accuracy:.3f}"
+    return "of no pairs" if fit.pearson is None else f"of no pairs, r = {fit.pearson:.3f} with ratings"
 
 
 def _say_labels(snapshot: FeedbackSnapshot, before: Sequence[Round], say: Say) -> None:
