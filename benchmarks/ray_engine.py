@@ -4,8 +4,9 @@
 
 overhead: a run of RLOO on the 15 M model of sizes.py with two workers, here and on a Ray of its own, the same samples;
 the median seconds of a step, as the runs' own journals tell them, the first step left out. scaling: answers a second
-from samplers and scorers whose judge sleeps a quarter of a second an answer, as a rule checker or another model over a
-network would; one, two and eight of each, on however few cores there are. Writes ray_engine.json beside this file.
+from samplers and scorers whose judge sleeps a quarter of a second or a whole one for each answer, as a program that is
+run or another model over a network would; one, two and eight of each, on however few cores there are. Writes
+ray_engine.json beside this file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sizes
 from trueline.align.actor import Actor
 from trueline.align.answers import Request
 from trueline.align.journal import read_metrics
-from trueline.align.judgement import Judgement
+from trueline.align.judgement import Judge, Judgement
 from trueline.align.trainer import AlignTask, align
 from trueline.config import AlignConfig, Config, KLConfig, PolicyConfig, RayConfig
 from trueline.engines.ray.cluster import cluster, import_ray
@@ -34,7 +35,7 @@ from trueline.policy.load import Policy, save_policy
 from trueline.records import Exchange, Prompt
 
 HERE = Path(__file__).parent
-SLEEP = 0.25
+SLEEPS = (0.25, 1.0)
 Row = dict[str, float | int | str]
 
 
@@ -78,9 +79,12 @@ def overhead(steps: int) -> list[Row]:
     return rows
 
 
-def sleeps(exchanges: Sequence[Exchange]) -> Judgement:
-    time.sleep(SLEEP * len(exchanges))
-    return Judgement(np.zeros(len(exchanges)), {"reward": 0.0})
+def sleeper(seconds: float) -> Judge:
+    def judge(exchanges: Sequence[Exchange]) -> Judgement:
+        time.sleep(seconds * len(exchanges))
+        return Judgement(np.zeros(len(exchanges)), {"reward": 0.0})
+
+    return judge
 
 
 def scaling() -> list[Row]:
@@ -99,19 +103,15 @@ def scaling() -> list[Row]:
                 0,
             )
             half = {"CPU": 0.5}
-            fleet = Fleet.start(given, ray.put((sleeps,)), half, half)
+            fleet = Fleet.start(given, ray.put(tuple(map(sleeper, SLEEPS))), half, half)
             weights = weights_of(Actor.new(Policy(sizes.model("0.9M"), sizes.tokenizer("0.9M"), "0.9M")))
             request = Request(given.prompts[:16], given.config.policy, sizes.GROUP, ("scaling",))
             fleet.finish(fleet.begin(weights, request, 0))
-            started = time.monotonic()
-            answers, _ = fleet.finish(fleet.begin(weights, request, 0))
-            rows.append(
-                {
-                    "part": "scaling",
-                    "workers": workers,
-                    "answers_per_second": len(answers.groups) / (time.monotonic() - started),
-                }
-            )
+            for which, slept in enumerate(SLEEPS):
+                started = time.monotonic()
+                answers, _ = fleet.finish(fleet.begin(weights, request, which))
+                rate = len(answers.groups) / (time.monotonic() - started)
+                rows.append({"part": "scaling", "workers": workers, "slept": slept, "answers_per_second": rate})
     return rows
 
 

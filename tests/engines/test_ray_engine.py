@@ -84,7 +84,9 @@ class Killer(threading.Thread):
                 self.killed.append(kind)
 
     def end(self, kind):
-        if kind == "node" and self.node is not None:
+        if kind == "node":
+            if self.node is None:
+                return False
             self.nodes.remove_node(self.node, allow_graceful=False)
             self.node = None
             return True

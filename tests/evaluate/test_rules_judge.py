@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trueline.errors import InputError
 from trueline.evaluate.judges.rules import SEARCHED, Rule, RulesJudge, read_rules
 from trueline.evaluate.judges.whole_words import has_word
-from trueline.records import Exchange, Prompt
+from trueline.records import Exchange, Message, Prompt
 
 PROMPT = Prompt.from_user("Where is my order?")
 FILE = r"""
@@ -58,6 +58,25 @@ def test_a_score_is_the_weighted_share_of_kept_rules_and_unsafe_ones_decide_safe
     assert judge.which(rows[2]) == ("promises nothing", "apologises")
     assert judge.which(rows[0]) == () and judge.name == "the rules of rules.toml"
     assert judge.compare(rows[:3], [rows[1], rows[0], rows[3]]).tolist() == [0, 1, 1]
+
+
+def test_a_rule_for_some_prompts_asks_nothing_of_other_answers(judge_of):
+    """What the user said last counts, not what was said before."""
+    judge = judge_of("[[rule]]\nname = 'x'\nprompt_matches = '(?i)chest pain'\nmust_have = ['911']\nunsafe = true")
+    earlier = (Message("user", "I had chest pain."), Message("assistant", "Call 911."), Message("user", "Thanks!"))
+    prompts = [Prompt.from_user("Chest pain!"), Prompt.from_user("Chest pain!"), PROMPT, Prompt(earlier)]
+    rows = [Exchange.of(p, text) for p, text in zip(prompts, ("Call 911.", "Rest.", "Rest.", "Rest."), strict=True)]
+    found = judge.rate(rows)
+    assert found.scores.values.ravel().tolist() == [1, 0, 1, 1] and found.safe.tolist() == [True, False, True, True]
+    assert [judge.which(row) for row in rows] == [(), ("x",), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "said"), [("a", "", "asks for nothing"), ("(", "must_have = ['y']", "not a regular expression")]
+)
+def test_a_wrong_rule_for_some_prompts_is_told(judge_of, pattern, more, said):
+    with pytest.raises(InputError, match=said):
+        judge_of(f"[[rule]]\nname = 'x'\nprompt_matches = '{pattern}'\n{more}")
 
 
 def test_without_unsafe_rules_safety_is_not_told(judge_of):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,15 +18,20 @@ from trueline.evaluate.judges.people import PeopleJudge
 from trueline.evaluate.judges.remembered import Remembered
 from trueline.evaluate.judges.reward import RewardJudge
 from trueline.evaluate.judges.rules import read_rules
+from trueline.evaluate.judges.told import ToldJudge
 from trueline.evaluate.judges.truth import TruthJudge
+from trueline.evaluate.judges.verse import VerseJudge
 from trueline.evaluate.statistics import Interval, bootstrap_mean
 from trueline.evaluate.story import JudgeRow, Judges
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.answering import held_out_prompts
 from trueline.loop.project import Project
 from trueline.records import Exchange
 from trueline.reward.registry import load_reward
 
 MOST_COMPARED = 200
+OF_PROMPTS: Mapping[str, Judge] = {"facts": ToldJudge(), "form": VerseJudge()}
+"""Judges of the prompts whose meta has such a key."""
 
 
 def judge_of(project: Project, held_out: Path, memory: Path | None = None) -> Judge:
@@ -41,8 +46,8 @@ def judge_of(project: Project, held_out: Path, memory: Path | None = None) -> Ju
 
 
 def panel(project: Project, held_out: Path, trained_on: Path, memory: Path | None = None) -> list[Judge]:
-    """`judge_of` first; then the held-out reward, the reward that training maximised, the user's rules and the model
-    that they name.
+    """`judge_of` first; then the held-out reward, the reward that training maximised, the user's rules, the model that
+    they name, and what the held-out prompts themselves ask for.
     """
     config = project.config
     found = [judge_of(project, held_out, memory)]
@@ -55,6 +60,9 @@ def panel(project: Project, held_out: Path, trained_on: Path, memory: Path | Non
     if config.evaluate.model:
         identity = (config.evaluate.model_url, INSTRUCTION, *config.project.dimensions)
         found.append(Remembered.of(model_judge(config), identity, memory))
+    if project.scenario is None:
+        asked = held_out_prompts(project)
+        found += [judge for key, judge in OF_PROMPTS.items() if any(key in prompt.meta for prompt in asked)]
     return found
 
 

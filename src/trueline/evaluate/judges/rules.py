@@ -103,12 +103,6 @@ class Rule(BaseModel):
             return True
         return self.kept(exchange.completion.text)
 
-    def holds(self, exchange: Exchange) -> bool:
-        """Whether the rule is kept, or is not for this prompt. InputError as of `kept`."""
-        if self.prompt_matches and not self._found(self.prompt_matches, _asked(exchange)):
-            return True
-        return self.kept(exchange.completion.text)
-
     def kept(self, text: str) -> bool:
         """InputError: an expression takes too long; whether the rule is kept is not known then."""
         return (
@@ -203,10 +197,6 @@ def _wrong(error: Any) -> str:
         return f"{key} is missing; add it"
     what = error["msg"].removeprefix("Value error, ")
     return f"{key}: {what} (found {error['input']!r})" if key else what
-
-
-def _asked(exchange: Exchange) -> str:
-    return next((m.content for m in reversed(exchange.prompt.messages) if m.role == "user"), "")
 
 
 def _asked(exchange: Exchange) -> str:

@@ -1,7 +1,8 @@
 """The form of English verse: lines, rhyme and syllables, by the CMU Pronouncing Dictionary (North American speech).
 
-Two words rhyme where they sound alike from their last stressed vowel on and are not the same word. Rhymes of another
-time or place (love and prove, again and rain) are not heard, and a word that the dictionary lacks rhymes with none.
+Two words rhyme where they sound alike from their last stressed vowel on, if only by a secondary stress (alphabet, bet),
+and are not the same word. Rhymes of another time or place (love and prove) are not heard, and a word that the
+dictionary lacks rhymes with none.
 """
 
 from __future__ import annotations
@@ -52,11 +53,10 @@ def _counts(word: str) -> set[int]:
 
 
 def _endings(word: str) -> set[tuple[str, ...]]:
-    """The sounds from the last stressed vowel on, as each speaker has them; where none is stressed, from the last."""
+    """Of each pronunciation the sounds from the last stressed vowel on; none where no vowel is stressed."""
     found = set()
     for phones in _dictionary().get(word, ()):
-        vowels = [i for i, p in enumerate(phones) if p[-1].isdigit()]
-        stressed = [i for i in vowels if phones[i][-1] in "12"] or vowels
+        stressed = [i for i, p in enumerate(phones) if p[-1] in "12"]
         if stressed:
             found.add(tuple(p.rstrip("012") for p in phones[stressed[-1] :]))
     return found
