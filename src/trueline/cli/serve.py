@@ -7,13 +7,20 @@ import os
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueline.cli.output import ProjectOption, say
+from trueline.errors import InputError
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from trueline.serving.opening import Wanted
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "::1")
+HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 def serve(
@@ -24,16 +31,71 @@ def serve(
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 8765,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="`trueline worker` runs elsewhere, or never.")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Serve a run's policy or a model's folder over an OpenAI-compatible API; may be repeated."),
+    ] = None,
+    reward: Annotated[str, typer.Option(help="With --model: a model under rewards/ that explains and chooses.")] = "",
+    best_of: Annotated[int, typer.Option(min=1, max=32, help="Draw so many answers, give the best by --reward.")] = 1,
+    rules: Annotated[
+        Path | None, typer.Option(help="The gate's rules, those that are unsafe to break; evaluate.rules if not given.")
+    ] = None,
+    gate: Annotated[str, typer.Option(help="A model under rewards/ by which the gate tells bad answers.")] = "",
+    most_bad: Annotated[float, typer.Option(min=0, max=1, help="An answer with a higher P(bad) is refused.")] = 0.5,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Check nothing; every response says so.")] = False,
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Answers that are drawn at once.")] = 16,
+    rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one API key.")] = 600,
+    new_key: Annotated[str, typer.Option(help="Make an API key for somebody of this name, print it, and end.")] = "",
 ) -> None:
-    """Open the labelling pages: label, chat, review, quality, data, people. Unjudged answers come into the queue."""
-    import socket
+    """Open the labelling pages: label, chat, review, quality, data, people. Unjudged answers come into the queue.
+    With --model: serve a policy over an OpenAI-compatible API.
+    """
+    if new_key:
+        from trueline.serving.keys import new_key as make
+        from trueline.serving.opening import keys_file
+
+        path = keys_file(project)
+        say(f"{make(path, new_key)}\nis {new_key}'s, and shown this once; {path} has its hash")
+    elif model:
+        from trueline.serving.opening import Wanted
+
+        _serve_models(
+            Wanted(model, reward, best_of, gate, rules, most_bad, not no_gate, slots), project, host, port, rate
+        )
+    elif reward or best_of > 1 or rules or gate or no_gate:
+        raise InputError("--reward, --best-of, --rules, --gate and --no-gate go with --model; name one")
+    else:
+        _serve_pages(project, host, port, no_browser, no_worker)
+
+
+def _serve_models(wanted: Wanted, project: Path, host: str, port: int, rate: int) -> None:
+    from trueline import config as settings
+    from trueline.config import Config
+    from trueline.serving.api import Server, create_app
+    from trueline.serving.keys import Keys, Rate
+    from trueline.serving.opening import describe, keys_file, open_models
+
+    file = project / settings.FILE_NAME
+    config = settings.load(file) if file.exists() else Config()
+    keys = Keys(keys_file(project))
+    if host not in LOCAL and not keys.names:
+        raise InputError(f"{keys.path}: no API keys, which {host} needs; make one with `trueline serve --new-key NAME`")
+    listening = _listen(host, port)
+    models = open_models(wanted, project, config)
+    for served in models.values():
+        say(describe(served))
+    guarded = bool(keys.names)
+    server = Server(models, keys if guarded else None, Rate(rate), () if guarded else HOSTS)
+    say(f"OpenAI-compatible API, {'with' if guarded else 'without'} API keys:")
+    say(f"  http://{_named(host)}:{listening.getsockname()[1]}/v1\nCtrl-C ends the server.")
+    _run(create_app(server), listening, timeout_graceful_shutdown=5)
+
+
+def _serve_pages(project: Path, host: str, port: int, no_browser: bool, no_worker: bool) -> None:
     import subprocess
     import sys
 
-    import uvicorn
-
     from trueline import config as settings
-    from trueline.errors import InputError
     from trueline.feedback.labelling.items import add_items, unjudged
     from trueline.feedback.store import FeedbackStore
     from trueline.web.app import create_app
@@ -42,23 +104,13 @@ def serve(
     config = settings.load(project / settings.FILE_NAME)
     local = host in LOCAL
     with FeedbackStore.open(settings.store_place(project, config)) as store:
-        site = Site(store, config, project, local, ("localhost", "127.0.0.1", "[::1]") if local else ())
+        site = Site(store, config, project, local, HOSTS if local else ())
         person = getpass.getuser()
         site.accounts.ensure(person, "admin")
         queued = add_items(store, unjudged(store), config.labelling.judgements)
-        # The protocol must be named: else asyncio leaves Nagle's delay on, 40 ms an answer.
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host.strip("[]"), port))
-        except OSError as error:
-            raise InputError(
-                f"port {port} on {host} cannot be had ({error.strerror}); choose another --port"
-            ) from error
+        listening = _listen(host, port)
         port = listening.getsockname()[1]
-        named = "127.0.0.1" if local or host == "0.0.0.0" else host
-        address = f"http://{named}:{port}/sign-in?token={site.accounts.login_link(person)}"
+        address = f"http://{_named(host)}:{port}/sign-in?token={site.accounts.login_link(person)}"
         if queued:
             say(f"{queued} new items are in the queue")
         say(
@@ -69,8 +121,33 @@ def serve(
         command = [sys.executable, "-m", "trueline", "worker", "--project", str(project), "--parent", str(os.getpid())]
         worker = None if no_worker else subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
-            uvicorn.Server(uvicorn.Config(create_app(site), log_level="warning", access_log=False)).run([listening])
+            _run(create_app(site), listening)
         finally:
             if worker is not None:
                 worker.terminate()
                 worker.wait()
+
+
+def _listen(host: str, port: int) -> socket:
+    """A socket that is bound. InputError: the port is taken."""
+    import socket
+
+    # The protocol must be named: else asyncio leaves Nagle's delay on, 40 ms an answer.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host.strip("[]"), port))
+    except OSError as error:
+        raise InputError(f"port {port} on {host} cannot be had ({error.strerror}); choose another --port") from error
+    return listening
+
+
+def _named(host: str) -> str:
+    return "127.0.0.1" if host in LOCAL or host == "0.0.0.0" else host
+
+
+def _run(app: Any, listening: socket, **settings: Any) -> None:
+    import uvicorn
+
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, **settings)).run([listening])
