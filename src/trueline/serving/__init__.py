@@ -1,0 +1,1 @@
+"""An aligned policy behind an OpenAI-compatible API."""
