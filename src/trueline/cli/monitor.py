@@ -38,7 +38,7 @@ def monitor(
 
     opened = Project.open(project)
     api = ChatApi(url, model, os.environ.get(KEY, ""))
-    judging = judge_of(opened, opened.reward_folder(judge))
+    judging = judge_of(opened, opened.folder / "rewards" / judge)
     while True:
         found = monitor(opened, api, judging)
         if as_json:
