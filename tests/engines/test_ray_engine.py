@@ -161,25 +161,32 @@ def judge_fails(exchanges):
     raise RunError("the judge has had enough")
 
 
+@pytest.mark.slow
 def test_a_reward_that_fails_ends_the_run_with_its_own_words(two_nodes, tiny_folder, tmp_path):
     with pytest.raises(RunError, match="the judge has had enough"):
         run(replace(on_two(tiny_folder), judge=judge_fails), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_another_version_on_the_cluster_is_refused(two_nodes, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("trueline.engines.ray.fleet.versions", lambda: {"torch": "1.0"})
     with pytest.raises(InputError, match=r"this machine has \{'torch': '1.0'\}: install the same"):
         run(on_two(tiny_folder), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_too_small_is_told_what_is_missing(two_nodes, tiny_folder, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"needs 4 GPU \(it has 0 GPU\); lower align.workers"):
         run(on_two(tiny_folder, ray={"gpus": 2}), tmp_path / "run")
     with pytest.raises(InputError, match=r"needs 1000\.0 GiB of memory \(it has .* GiB of memory\); buy"):
         require_placement([{"memory": 1000 * 2**30}], "buy")
     monkeypatch.setattr("trueline.engines.ray.cluster.PLACED_WITHIN", 1)
-    with pytest.raises(RunError, match=r"no room now: the run needs 8 CPU \(\d+ CPU free\)"):
-        require_placement([{"CPU": 3.9}, {"CPU": 4.1}] if len(two_nodes.list_all_nodes()) == 1 else [{"CPU": 8.0}], "x")
+    node = two_nodes.add_node(num_cpus=4)
+    try:
+        with pytest.raises(RunError, match=r"no room now: the run needs 10 CPU \([\d.]+ CPU free\), of 1 parts"):
+            require_placement([{"CPU": 10.0}], "wait")
+    finally:
+        two_nodes.remove_node(node)
 
 
 @pytest.mark.parametrize(

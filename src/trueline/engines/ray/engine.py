@@ -25,7 +25,9 @@ from safetensors.torch import load_file
 
 from trueline.align import checkpoint
 from trueline.align.actor import Actor
+from trueline.align.constraint import require_samples
 from trueline.align.journal import Row
+from trueline.align.staleness import require_able
 from trueline.align.trainer import AlignTask, align, policies
 from trueline.config import AlignConfig
 from trueline.engines.ray.cluster import STORE, cause_of, cluster, import_ray, require_placement
@@ -58,6 +60,8 @@ def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda r
         return target
     ray = import_ray()
     settings = task.config.align
+    require_samples(settings)
+    require_able(settings)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     share = _share(settings)
