@@ -10,13 +10,16 @@ import pytest
 import torch
 from hypothesis import settings
 from postgres import Server, why_not
+from threadpoolctl import threadpool_limits
 
 from trueline.feedback.store import FeedbackStore
 from trueline.records import Exchange, Prompt
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+# Two test processes share two cores: threads that wait for each other would only be in the way.
 torch.set_num_threads(1)
+threadpool_limits(1)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 DATA = Path(os.environ.get("TRUELINE_DATA") or Path(__file__).resolve().parents[1].parent / "shared" / "data")
