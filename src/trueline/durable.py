@@ -86,6 +86,31 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def append_row(path: Path, row: Any) -> None:
+    """Add a line of JSON; what a crash left of a line before it, which was never acknowledged, goes."""
+    with open(path, "ab+") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        if end:
+            handle.seek(end - 1)
+            if handle.read(1) != b"\n":
+                handle.seek(0)
+                handle.truncate(handle.read().rfind(b"\n") + 1)
+        handle.write((json.dumps(row) + "\n").encode())
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def read_rows(path: Path) -> list[Any]:
+    """The lines of JSON of a file, none where there is no file; a last line cut by a crash is left out."""
+    rows = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
 def remove_pending(folder: Path) -> None:
     """Delete what a crash left half-written; put an old folder back whose replacement never arrived."""
     for path in sorted(folder.glob(PENDING + "*")):

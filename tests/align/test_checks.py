@@ -219,7 +219,7 @@ def test_where_nothing_falls_the_last_policy_is_shipped(tiny_folder, tmp_path):
 @pytest.mark.parametrize(
     ("module", "name", "at"),
     [
-        ("checks", "_line", "peak"),
+        ("checks", "asdict", "peak"),
         ("checkpoint", "save", "peak"),
         ("checkpoint", "save", "end"),
         ("trainer", "ship_best", ""),

@@ -90,3 +90,5 @@ def test_a_line_that_a_crash_cut_is_left_out(shop):
     path.write_text(path.read_text() + '{"at": "2026')
     assert len(read_history(path)) == 1
     assert json.loads(path.read_text().splitlines()[0])["asked"] == 200
+    monitor(shop, Api(), Judge())
+    assert len(read_history(path)) == 2

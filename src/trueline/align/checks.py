@@ -14,7 +14,6 @@ Letters: n prompts.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -166,7 +165,7 @@ class Checks:
         path = folder / FILE
         kept = [c for c in read_checks(folder) if c.step <= step]
         if path.exists():
-            durable.write_file(path, "".join(_line(c) for c in kept).encode())
+            durable.write_file(path, "".join(json.dumps(asdict(c)) + "\n" for c in kept).encode())
         return cls(folder, kept)
 
     def add(self, new: Check, save: Callable[[Path], None]) -> None:
@@ -175,10 +174,7 @@ class Checks:
         try:
             if best_of([*self.done, new]) is new:
                 durable.write_folder(self.folder / BEST, save)
-            with open(self.folder / FILE, "a", encoding="utf-8") as handle:
-                handle.write(_line(new))
-                handle.flush()
-                os.fsync(handle.fileno())
+            durable.append_row(self.folder / FILE, asdict(new))
         except (OSError, SafetensorError) as error:
             raise RunError(
                 f"{self.folder}: the check of step {new.step} cannot be saved ({error}); free some space and go on "
@@ -187,21 +183,10 @@ class Checks:
         self.done.append(new)
 
 
-def _line(one: Check) -> str:
-    return json.dumps(asdict(one)) + "\n"
-
-
 def read_checks(folder: Path) -> list[Check]:
     """The checks of a run, none where there are none; a last line cut by a crash is left out."""
-    path = folder / FILE
-    found = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        found.append(Check(row["step"], tuple(row["scores"]), row["reward"], row["over"]))
-    return found
+    rows = durable.read_rows(folder / FILE)
+    return [Check(row["step"], tuple(row["scores"]), row["reward"], row["over"]) for row in rows]
 
 
 def ship_best(folder: Path, best: Check, last: Check) -> Path:

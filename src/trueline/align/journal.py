@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,7 @@ class Journal:
         self.trackers.close(failed=kind is not None)
 
     def add(self, row: Row) -> None:
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
+        durable.append_row(self.path, row)
         self.rows.append(row)
         metrics = {name: value for name, value in row.items() if isinstance(value, int | float)}
         for name, value in metrics.items():
@@ -54,11 +50,4 @@ class Journal:
 
 def read_metrics(folder: Path) -> list[Row]:
     """The rows of metrics.jsonl; a last line cut by a crash is left out."""
-    path = folder / "metrics.jsonl"
-    rows = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+    return durable.read_rows(folder / "metrics.jsonl")

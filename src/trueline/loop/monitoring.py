@@ -6,8 +6,6 @@ PROJECT/served/NAME.jsonl   a line a measurement: when, each dimension's mean wi
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from trueline import durable
 from trueline.errors import InputError, RunError
 from trueline.evaluate.corrections import LEVEL, p_value
 from trueline.evaluate.judges.base import Judge
@@ -85,13 +84,7 @@ def history_path(project: Project, api: ChatApi) -> Path:
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Earlier measurements, oldest first; a last line that a crash cut is left out."""
-    rows = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+    return durable.read_rows(path)
 
 
 def _answers(
@@ -143,7 +136,4 @@ def _add(path: Path, found: Measured, scores: dict[str, dict[str, float]]) -> No
         "scores": scores,
     }
     path.parent.mkdir(exist_ok=True)
-    with open(path, "a", encoding="utf-8") as handle:
-        handle.write(json.dumps(row) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+    durable.append_row(path, row)
