@@ -10,7 +10,7 @@ Letters: B answers, L cache columns, N query heads, K key heads, D head size, H 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,26 @@ class Layer:
             attention.k_norm.weight[:, None] if hasattr(attention, "k_norm") else None,
         )
 
+    def turned(
+        self,
+        found: Tensor,
+        kv_heads: int,
+        size: int,
+        norm: Callable[[Tensor, Tensor], Tensor],
+        cos: Tensor,
+        sin: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """((N + 2K) D, B), the product with qkv, which is written over, to queries and then keys (N + K, D, B), turned
+        by their places, and values (K, D, B)."""
+        if self.qkv_bias is not None:
+            found += self.qkv_bias
+        found = found.view(-1, size, found.shape[1])
+        turned, value = found[:-kv_heads], found[-kv_heads:]
+        if self.q_norm is not None and self.k_norm is not None:
+            query, key = turned[:-kv_heads], turned[-kv_heads:]
+            turned = torch.cat([norm(query, self.q_norm), norm(key, self.k_norm)])
+        return turned * cos + turned.roll(size // 2, 1).mul_(sin), value
+
 
 class LlamaDecoder:
     """Keys and values: per layer (B, K, L, D), filled up to column `length`."""
@@ -127,15 +147,7 @@ class LlamaDecoder:
 
     def _attend(self, i: int, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(H, B) to (N D, B); writes the new key and value into column `length`."""
-        found = torch.mm(layer.qkv, x)
-        if layer.qkv_bias is not None:
-            found += layer.qkv_bias
-        found = found.view(-1, self.size, x.shape[1])
-        turned, value = found[: -self.kv_heads], found[-self.kv_heads :]
-        if layer.q_norm is not None and layer.k_norm is not None:
-            query, key = turned[: self.heads], turned[self.heads :]
-            turned = torch.cat([self._norm(query, layer.q_norm), self._norm(key, layer.k_norm)])
-        turned = turned * cos + turned.roll(self.size // 2, 1).mul_(sin)
+        turned, value = layer.turned(torch.mm(layer.qkv, x), self.kv_heads, self.size, self._norm, cos, sin)
         self.keys[i][:, :, self.length] = turned[self.heads :].permute(2, 0, 1)
         self.values[i][:, :, self.length] = value.permute(2, 0, 1)
         end = self.length + 1

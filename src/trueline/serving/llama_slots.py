@@ -97,15 +97,7 @@ class LlamaSlots:
 
     def _read(self, i: int, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor, place: tuple[Tensor, Tensor]) -> Tensor:
         """(H, C) to queries (C, N, D); keys and values go to where each column stands."""
-        found = _product(layer.qkv, x)
-        if layer.qkv_bias is not None:
-            found += layer.qkv_bias
-        found = found.view(-1, self.size, x.shape[1])
-        turned, value = found[: -self.kv_heads], found[-self.kv_heads :]
-        if layer.q_norm is not None and layer.k_norm is not None:
-            query, key = turned[: self.heads], turned[self.heads :]
-            turned = torch.cat([self._norm(query, layer.q_norm), self._norm(key, layer.k_norm)])
-        turned = turned * cos + turned.roll(self.size // 2, 1).mul_(sin)
+        turned, value = layer.turned(_product(layer.qkv, x), self.kv_heads, self.size, self._norm, cos, sin)
         rows, at = place
         self.keys[i][rows, :, at] = turned[self.heads :].permute(2, 0, 1)
         self.values[i][rows, :, at] = value.permute(2, 0, 1)
