@@ -1,4 +1,4 @@
-"""Writing that survives a crash: fsync the files, rename, fsync the folder, in that order."""
+"""Writing that survives a crash: fsync the files, rename, fsync the folder, in that order; journals line by line."""
 
 from __future__ import annotations
 

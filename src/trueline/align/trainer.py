@@ -109,7 +109,8 @@ def align(
                     new, metrics = check(crew, task.held_out, task.judge, task.config, position.step, key)
                     row |= metrics
                 if journal is None:
-                    checks.done.extend([new] if new else [])
+                    if new is not None:
+                        checks.done.append(new)
                     continue
                 row["warnings"] = alarms([*journal.rows, row], settings.constraint)
                 if new is not None:

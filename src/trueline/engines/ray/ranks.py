@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -110,8 +111,6 @@ class Ranks:
 
 def require_folder(folder: str) -> None:
     """RunError on all ranks where one does not see the run's folder."""
-    from pathlib import Path
-
     seen: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(seen, Path(folder).is_dir())
     if not all(seen):
