@@ -28,7 +28,7 @@ CASES = {
     "hold back": ({"peak": 20}, {"align.kl.coefficient": 0.1}),
     "calm": ({"entropy": 0.1}, {"align.learning_rate": 2e-4}),
     "guard": ({"unsafe": Interval(0.3, 0.2, 0.4, 100)}, {"objective.weights.safety": 1.5}),
-    "explore": ({"alike": True}, {"policy.temperature": 1.1}),
+    "explore": ({"alike": 0.6}, {"policy.temperature": 1.25}),
     "leave the critic": (
         {"idle_critic": True, "settings": {**CONTENT.settings, "align.algorithm": "ppo"}},
         {"align.algorithm": "rloo"},
@@ -119,7 +119,7 @@ interval = st.builds(
     st.builds(
         replace, st.just(CONTENT), win_rate=interval, kl=st.floats(0, 200), unsafe=st.none() | interval,
         accuracy=st.none() | st.floats(0, 1), rise=st.floats(-5, 5), late_rise=st.floats(-5, 5),
-        peak=st.none() | st.integers(1, 30), entropy=st.floats(0, 2), alike=st.booleans(),
+        peak=st.none() | st.integers(1, 30), entropy=st.floats(0, 2), alike=st.floats(0, 1),
     )
 )  # fmt: skip
 def test_whatever_was_found_the_next_rounds_settings_are_valid_and_a_setting_changes_once(facts):

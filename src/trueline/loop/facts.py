@@ -18,7 +18,8 @@ class Facts:
     accuracy: held-out pairs that the reward orders as people do, of the worst dimension; None where few are held out
     rise: of the learned reward in training, its last fifth of steps less its first; late_rise: less the fifth before
     peak: the step whose policy was kept since the held-out judge fell behind it; None where the last one was
-    entropy: of the last steps, as a share of the first ones'
+    entropy: of the last steps, as a share of the first ones'; alike: the share of prompts all of whose answers scored
+    the same, in the last steps
     """
 
     number: int
@@ -33,7 +34,7 @@ class Facts:
     late_rise: float = 0.0
     peak: int | None = None
     entropy: float = 1.0
-    alike: bool = False
+    alike: float = 0.0
     idle_critic: bool = False
     promoted: bool = True
 

@@ -26,7 +26,7 @@ STEERED = (
     "policy.temperature",
 )
 """What the rules look at or change; beside these the weights of the objective."""
-FLAT, EXPLAINS = 1e-6, 0.02
+EXPLAINS = 0.02
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def facts_of(
         late_rise=_rise(watched, -2),
         peak=shipped_step(run),
         entropy=_entropy(watched),
-        alike=any(row.get("advantage_spread", 1.0) <= FLAT for row in rows),
+        alike=_alike(watched),
         idle_critic=_idle(rows),
     )
 
@@ -99,6 +99,11 @@ def _rise(rows: Sequence[Mapping[str, Any]], since: int) -> float:
 def _entropy(rows: Sequence[Mapping[str, Any]]) -> float:
     found = [row["entropy"] for row in rows if "entropy" in row]
     return float(np.mean(found[-5:]) / max(np.mean(found[:5]), 1e-9)) if len(found) > 5 else 1.0
+
+
+def _alike(rows: Sequence[Mapping[str, Any]]) -> float:
+    found = [row["alike_prompts"] for row in rows if "alike_prompts" in row]
+    return float(np.mean(found[-5:])) if found else 0.0
 
 
 def _idle(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -13,6 +13,7 @@ from trueline.loop.facts import Facts, Limits
 
 LOW_ACCURACY = 0.7
 COLLAPSED = 0.15
+ALIKE = 0.5
 MOST_TEMPERATURE = 1.3
 
 Wanted = tuple[Mapping[str, Any], str, Expectation]
@@ -67,12 +68,12 @@ def guard(history: Sequence[Facts], limits: Limits) -> Wanted | None:
 
 
 def explore(history: Sequence[Facts], limits: Limits) -> Wanted | None:
-    """All answers to a prompt score alike: there is nothing to tell apart, so answers are to vary more."""
+    """All answers to most prompts score alike: there is nothing to tell apart, so answers are to vary more."""
     last = history[-1]
-    if not last.alike:
+    if last.alike < ALIKE:
         return None
-    warmer = min(MOST_TEMPERATURE, round(1.1 * last.settings["policy.temperature"], 3))
-    seen = "all answers to a prompt got the same reward in some steps, from which nothing is learned"
+    warmer = min(MOST_TEMPERATURE, round(1.25 * last.settings["policy.temperature"], 3))
+    seen = f"all answers to a prompt got the same reward for {100 * last.alike:.0f}% of the prompts of the last steps"
     return {"policy.temperature": warmer}, seen, Expectation("win_rate", least=0.5)
 
 
