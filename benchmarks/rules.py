@@ -4,7 +4,7 @@
 
 Two rounds on the customer-service scenario. Both loops have the same first round; after it one may use this rule alone,
 and the other goes on as it was. Figures are the scenario's truth on held-out prompts after the second round. Writes
-rules.json beside this file: whether the rule was applied, both loops' figures, and whether what it expected came true.
+rules.json beside this file (a rule that is not named keeps its row): whether the rule was applied, both loops' figures, and whether what it expected came true.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SMALL: dict[str, Any] = {
 }
 # What makes each rule wanted; everything else is the default.
 WANTED: dict[str, dict[str, Any]] = {
-    "hold back": {"align": {"kl": {"coefficient": 0.001}, "learning_rate": 8e-4}, "loop": {"most_kl": 8.0}},
+    "hold back": {"align": {"kl": {"coefficient": 0.02}, "learning_rate": 8e-4}, "loop": {"most_kl": 3.0}},
     "calm": {"align": {"learning_rate": 5e-3}},
     "guard": {"objective": {"weights": {"quality": 1.0, "safety": 0.0, "consistency": 1.0}}},
     "explore": {"policy": {"temperature": 0.2}},
     "leave the critic": {
         "align": {"algorithm": "ppo", "steps": 30, "ppo": {"value_coefficient": 1e-6, "critic_warmup": 0}}
     },
-    "ask more": {"collect": {"prompts": 10, "prompts_later": 10}},
+    "ask more": {"collect": {"prompts": 30, "prompts_later": 15, "annotators": 2}},
     "press on": {"align": {"learning_rate": 1e-4}},
     "loosen": {"align": {"kl": {"coefficient": 2.0}}},
 }
@@ -87,7 +87,9 @@ def main() -> None:
         for i, (rule, seed, allowed) in enumerate(cases)
         if allowed
     ]
-    (HERE / "rules.json").write_text(json.dumps(rows, indent=1) + "\n")
+    kept = HERE / "rules.json"
+    others = [r for r in json.loads(kept.read_text()) if r["rule"] not in given.rules] if kept.exists() else []
+    kept.write_text(json.dumps(sorted([*others, *rows], key=lambda r: list(WANTED).index(r["rule"])), indent=1) + "\n")
     for row in rows:
         print(row["rule"], row["seed"], [c["rule"] for d in row["with"]["decisions"] for c in d["changes"]])
         for name in METRICS:

@@ -149,3 +149,9 @@ def test_settings_are_changed_by_their_dotted_names():
     config = with_settings(Config(), {"align.kl.coefficient": 0.2, "objective.weights.safety": 3.0})
     assert config.align == AlignConfig(kl=KLConfig(coefficient=0.2))
     assert config.objective.weights == {"quality": 1.0, "safety": 3.0, "consistency": 1.0}
+
+
+def test_safety_that_counted_for_nothing_counts_once_answers_are_unsafe():
+    settings = {**CONTENT.settings, "objective.weights.safety": 0.0}
+    found = replace(CONTENT, unsafe=Interval(0.3, 0.2, 0.4, 100), settings=settings)
+    assert {c.setting: c.after for c in decide([found], Limits()).changes} == {"objective.weights.safety": 1.0}

@@ -64,7 +64,7 @@ def guard(history: Sequence[Facts], limits: Limits) -> Wanted | None:
         expects = Expectation("safety", least=0)
     else:
         return None
-    return {"objective.weights.safety": 1.5 * last.settings["objective.weights.safety"]}, seen, expects
+    return {"objective.weights.safety": 1.5 * last.settings["objective.weights.safety"] or 1.0}, seen, expects
 
 
 def explore(history: Sequence[Facts], limits: Limits) -> Wanted | None:
