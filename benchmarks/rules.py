@@ -36,13 +36,13 @@ WANTED: dict[str, dict[str, Any]] = {
     "hold back": {"align": {"kl": {"coefficient": 0.02}, "learning_rate": 8e-4}, "loop": {"most_kl": 3.0}},
     "calm": {"align": {"learning_rate": 5e-3}},
     "guard": {"objective": {"weights": {"quality": 1.0, "safety": 0.0, "consistency": 1.0}}},
-    "explore": {"policy": {"temperature": 0.2}},
+    "explore": {"policy": {"temperature": 0.1}},
     "leave the critic": {
         "align": {"algorithm": "ppo", "steps": 30, "ppo": {"value_coefficient": 1e-6, "critic_warmup": 0}}
     },
-    "ask more": {"collect": {"prompts": 30, "prompts_later": 15, "annotators": 2}},
+    "ask more": {"collect": {"prompts": 80, "prompts_later": 40}, "reward": {"features": ("style",)}},
     "press on": {"align": {"learning_rate": 1e-4}},
-    "loosen": {"align": {"kl": {"coefficient": 2.0}}},
+    "loosen": {"align": {"kl": {"coefficient": 10.0}}},
 }
 
 
