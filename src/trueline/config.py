@@ -16,9 +16,12 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trueline.errors import InputError
+from trueline.harm import is_reason, rewarded_harm
 from trueline.records import DIMENSIONS
 
 FILE_NAME = "trueline.toml"
+CHECK_NAMES = ("form", "told", "rules", "task")
+"""What `objective.checks` may name; `loop/checked.py` says how each is checked."""
 
 
 class Section(BaseModel):
@@ -32,6 +35,19 @@ class ProjectConfig(Section):
     store: str = Field(
         "", description='Where labels are kept: "" for a file in the project, or the URL of a PostgreSQL database.'
     )
+
+    red_team: str = Field(
+        "",
+        description="Why this project may reward harm, in a sentence, such as to test a filter; its runs, cards and "
+        "reports and its served models all say it. Empty: it may not.",
+    )
+
+    @field_validator("red_team")
+    @classmethod
+    def _a_sentence(cls, reason: str) -> str:
+        if reason and not is_reason(reason):
+            raise ValueError("say in a whole sentence why this project may reward harm, and for whom it is")
+        return " ".join(reason.split())
 
     @field_validator("dimensions")
     @classmethod
@@ -127,8 +143,24 @@ class ObjectiveConfig(Section):
         default_factory=lambda: {"quality": 1.0, "safety": 1.0, "consistency": 1.0},
         description="What a dimension counts in the reward.",
     )
+    checks: dict[str, float] = Field(
+        default_factory=dict,
+        description="What is checked by rule and not learned, and what it counts: form (of verse), told (the prompt's "
+        "facts), rules (of evaluate.rules), task (an episode's success), each 0 to 1. Such as { form = 1.0 }.",
+    )
     unfinished_penalty: float = Field(1.0, ge=0, description="Subtracted where an answer was cut by the limit.")
     clip: float = Field(10.0, gt=0, description="Rewards are held within plus and minus this.")
+
+    @field_validator("checks")
+    @classmethod
+    def _known_checks(cls, checks: dict[str, float]) -> dict[str, float]:
+        for name in checks:
+            if name not in CHECK_NAMES:
+                near = difflib.get_close_matches(name, CHECK_NAMES, n=1, cutoff=0.0)[0]
+                raise ValueError(
+                    f"there is no check {name!r}; did you mean {near!r}? There is {', '.join(CHECK_NAMES)}"
+                )
+        return checks
 
 
 class KLConfig(Section):
@@ -200,6 +232,14 @@ class RayConfig(Section):
     )
     most_weight: float = Field(
         2.0, gt=0, description="With ahead: the importance weight of a token is at most this, for the older policy."
+    )
+    storage: str = Field(
+        "",
+        description="Where nodes share no folder: an address of fsspec through which models and the run's folder "
+        "travel, such as s3://bucket/project; empty: all nodes see the project. Credentials are the nodes' own.",
+    )
+    shard: bool = Field(
+        False, description="The model's layers are spread over the learners: less memory in each, more to send."
     )
 
 
@@ -280,6 +320,20 @@ class EvaluateConfig(Section):
     )
 
 
+class PrivacyConfig(Section):
+    mask: Literal["off", "flag", "mask"] = Field(
+        "flag",
+        description="Personal data that has a known form (email, phone, card, identity number and the like) in texts "
+        "that come in: not looked for, marked, or replaced by its kind before it is stored.",
+    )
+    keep_days: int = Field(
+        0,
+        ge=0,
+        description="`trueline privacy purge` erases what is older: what users of served models wrote, chats, ended "
+        "sign-ins, and who did what in the audit log. Days; 0: nothing.",
+    )
+
+
 class LoopConfig(Section):
     rounds: int = Field(3, ge=1, description="Times round: collect, reward, align, evaluate.")
     steer: bool = Field(
@@ -302,6 +356,7 @@ class Config(Section):
     align: AlignConfig = AlignConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     loop: LoopConfig = LoopConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
 
     @model_validator(mode="after")
     def _weights_name_dimensions(self) -> Self:
@@ -313,6 +368,23 @@ class Config(Section):
             raise ValueError(f"align.constraint.dimension {held!r} is not one of project.dimensions")
         if unweighed := [d for d in self.project.dimensions if d not in self.objective.weights]:
             raise ValueError(f"objective.weights does not say what {unweighed} counts; add it, 0 to leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _rewards_no_harm(self) -> Self:
+        held = self.align.constraint.dimension
+        found = rewarded_harm(self.objective.weights, self.objective.checks, held)
+        if found and not self.project.red_team:
+            raise ValueError(f"{found[0]}; mend it, or say in project.red_team why, in a sentence")
+        return self
+
+    @model_validator(mode="after")
+    def _what_checks_need(self) -> Self:
+        checks = self.objective.checks
+        if "rules" in checks and not self.evaluate.rules:
+            raise ValueError("objective.checks names rules, but evaluate.rules names no file with rules")
+        if checks and self.align.algorithm == "dpo":
+            raise ValueError("dpo learns from compared pairs and hears no reward: it needs an empty objective.checks")
         return self
 
 
@@ -426,6 +498,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, dict):
+        if not value:
+            return "{}"
         return "{ " + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + " }"
     return repr(value)
 

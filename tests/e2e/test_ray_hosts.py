@@ -1,4 +1,4 @@
-"""A run over two hosts: network namespaces of this machine, joined by a cable of their own."""
+"""A run over two hosts that share no project folder: namespaces of this machine, joined by a cable of their own."""
 
 import os
 import shutil
@@ -23,8 +23,8 @@ def inside(namespace, *words, **options):
 
 
 @pytest.fixture
-def two_hosts():
-    """The names of two namespaces with a Ray node in each; the first is the head."""
+def two_hosts(project):
+    """The names of two namespaces with a Ray node in each; the first is the head, and alone sees the project."""
     if os.getuid() != 0 or shutil.which("ip") is None:
         pytest.skip("making network namespaces needs root and iproute2")
     names = [f"trueline-{os.getpid()}-{i}" for i in (0, 1)]
@@ -72,7 +72,9 @@ def two_hosts():
             *common,
             **quiet,
         )
-        inside(names[1], RAY, "start", "--address", f"{HEAD}:6379", "--node-ip-address", OTHER, *common, **quiet)
+        join = [RAY, "start", "--address", f"{HEAD}:6379", "--node-ip-address", OTHER, *common]
+        hide = 'mount -t tmpfs none "$0" && exec "$@"'
+        inside(names[1], "unshare", "--mount", "sh", "-c", hide, project, *join, **quiet)
         yield names
     finally:
         for name in names:
@@ -84,11 +86,14 @@ def two_hosts():
 
 
 @pytest.mark.slow
-def test_a_run_over_two_hosts_is_that_of_one(two_hosts, project):
+def test_a_run_over_two_hosts_that_share_no_folder_is_that_of_one(two_hosts, project, tmp_path_factory):
     for words in (("collect",), ("reward",), ("align", "--name", "here")):
         done = trueline(*words, "-p", project)
         assert done.code == 0, done.err
     # Each host has two CPUs, and the run takes three: a worker's part and the judge do not fit on one.
+    file = project / "trueline.toml"
+    storage = tmp_path_factory.mktemp("storage").as_uri()
+    file.write_text(file.read_text().replace('storage = ""', f'storage = "{storage}"'))
     words = [
         "-m",
         "trueline",

@@ -40,7 +40,7 @@ def same(left, right):
     for one, other in zip(read_metrics(left), read_metrics(right), strict=True):
         assert one.keys() == other.keys()
         for name in one.keys() - TIMES:
-            assert one[name] == pytest.approx(other[name], abs=1e-5), (one["step"], name)
+            assert one[name] == pytest.approx(other[name], abs=1e-5, rel=1e-5), (one["step"], name)
     a, b = (load_file(folder / "policy" / "model.safetensors") for folder in (left, right))
     for name in a:
         np.testing.assert_allclose(a[name].numpy(), b[name].numpy(), atol=1e-5, rtol=0)

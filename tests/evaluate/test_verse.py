@@ -68,6 +68,18 @@ def test_known_poems_rhyme_and_a_changed_ending_does_not():
     assert chinese(LU_FALLS, "qijue")["rhyme"] == 1
 
 
+def test_a_rhyme_that_is_asked_for_is_the_only_one_that_counts():
+    pytest.importorskip("pypinyin")
+    asked = {rhyme: parts(STORK_TOWER, FORMS["wujue"], rhyme)["rhyme"] for rhyme in verse_chinese.RHYME_NAMES}
+    assert asked == {rhyme: float(rhyme == "ou") for rhyme in verse_chinese.RHYME_NAMES}
+    half = STORK_TOWER.replace("一层楼", "一层塔")
+    assert parts(half, FORMS["wujue"])["rhyme"] == 0 and parts(half, FORMS["wujue"], "ou")["rhyme"] == 0.5
+    said = [Exchange.of(Prompt.from_user("x", {"form": "wujue", "rhyme": r}), STORK_TOWER) for r in ("ou", "an")]
+    assert VerseJudge().rate(said).scores.values[:, 0] == pytest.approx([1, 0.75])
+    with pytest.raises(InputError, match="rhyme 'ow' is not known; did you mean 'o'"):
+        VerseJudge().rate([Exchange.of(Prompt.from_user("x", {"form": "wujue", "rhyme": "ow"}), STORK_TOWER)])
+
+
 def test_the_i_behind_zh_is_another_rhyme_than_the_i_behind_d():
     assert chinese("山中一夜雨，江上有新诗。门外三秋月，窗前几度思。", "wujue")["rhyme"] == 1
     assert chinese("山中一夜雨，江上有新诗。门外三秋月，窗前几度啼。", "wujue")["rhyme"] == 0
@@ -91,6 +103,41 @@ def test_what_modern_sounds_get_wrong():
     assert chinese(BAIDI, "qijue")["rhyme"] == 0  # 还 is read as hái, still; here it is huán, to return
     assert 0.5 < chinese(SPRING_VIEW, "wulu")["tones"] <= 1
     assert chinese(SPRING_VIEW, "wulu")["rhyme"] == pytest.approx(0.75)  # 簪 has left 深, 心 and 金
+
+
+def sounds(line):
+    pytest.importorskip("pypinyin")
+    return verse_chinese.reading(line)
+
+
+def test_tones_are_a_dictionarys_not_those_of_speech():
+    """不 before a fourth tone is said bú, 一 yí or yì; 子 of 天子 and 裳 of 衣裳 are said lightly, and end lines."""
+    assert [level for _, level in sounds("啼不住")] == [True, False, False]
+    assert [sounds(line)[line.index("一")][1] for line in ("一片孤城", "一日還")] == [True, True]
+    assert sounds("天子")[1] == ("-i", False)
+    assert sounds("衣裳")[1] == ("ang", True)
+
+
+@pytest.mark.parametrize(
+    ("traditional", "simplified"),
+    [
+        ("長安一片月", "长安一片月"),
+        ("欲窮千里盡", "欲穷千里尽"),
+        ("重陽獨酌杯", "重阳独酌杯"),
+        ("參差荇菜", "参差荇菜"),
+    ],
+)
+def test_traditional_characters_sound_as_simplified_ones(traditional, simplified):
+    assert sounds(traditional) == sounds(simplified)
+
+
+def test_traditional_poems_keep_their_form():
+    tower = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。"
+    assert (
+        chinese(tower, "wujue")
+        == chinese(STORK_TOWER, "wujue")
+        == dict.fromkeys(("lines", "length", "rhyme", "tones"), 1)
+    )
 
 
 def test_a_character_without_a_known_reading_keeps_nothing():
@@ -193,7 +240,7 @@ def test_an_unknown_form_is_told_with_the_nearest():
 )
 def test_without_its_library_it_says_what_to_install(monkeypatch, library, form, text):
     monkeypatch.setitem(sys.modules, library, None)
-    verse_chinese._reading.cache_clear()
+    verse_chinese.reading.cache_clear()
     verse_english._dictionary.cache_clear()
     with pytest.raises(InputError, match=r"pip install 'trueline\[poetry\]'"):
         parts(text, FORMS[form])

@@ -71,3 +71,29 @@ def test_the_store_gives_every_event_and_changes_of_mind_are_counted(store, exch
     assert [e.value for e in events if e.things == (ids[0],)] == [4, 1] and len(events) == 7
     assert {e.annotator for e in events} == {"Anna (simulated)"}
     assert "1 of 6 labels" in by_id(store.snapshot(), events)["time/changed"].sentence
+
+
+def paired(name, n, seconds):
+    """n pairs, each compared and its answers rated in one moment, as on the labelling page."""
+    found = []
+    for i in range(n):
+        a, b = f"{name}{i}a", f"{name}{i}b"
+        things = [("quality", (a,)), ("quality", (b,)), ("overall", (a, b))]
+        found += [LabelEvent(name, t, d, 2, len(found), i * seconds) for d, t in things]
+    return found
+
+
+def test_two_answers_that_are_compared_and_rated_are_one_thing():
+    events = [e for name, s in zip(NAMES, (30.0, 25.0, 3.0, 40.0, 28.0), strict=True) for e in paired(name, 40, s)]
+    assert singly_given(events) == tuple(events)
+    snapshot, _ = labelled(np.random.default_rng(4), n=5)
+    found = by_id(snapshot, events)
+    assert "time/imported" not in found
+    assert [i for i in found if i.startswith("speed")] == ["speed/Chen"]
+    assert found["speed/Chen"].figure.value == pytest.approx(3)
+
+
+def test_where_there_are_too_few_others_only_who_cannot_have_read_is_fast():
+    snapshot, _ = labelled(np.random.default_rng(5), n=5)
+    found = by_id(snapshot, [*paired("user:mallory", 40, 2.0), *paired("Anna", 40, 9.0)])
+    assert [i for i in found if i.startswith("speed")] == ["speed/user:mallory"]

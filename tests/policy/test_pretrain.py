@@ -215,6 +215,21 @@ def test_plain_text_is_learned_whole_and_its_tokenizer_has_no_roles(tmp_path):
     assert all(r.labels == [IGNORED, *r.ids[1:]] for r in rows)
 
 
+def test_with_characters_no_token_spans_two_chinese_characters():
+    text = "白日依山盡，黃河入海流。\nA lamp of 4821 白日"
+    whole, apart = (train_tokenizer([text] * 9, 400, characters=characters) for characters in (False, True))
+
+    def spans(tokenizer):
+        tokens = [tokenizer.decode([i]) for i in range(len(tokenizer))]
+        return [t for t in tokens if sum("\u4e00" <= c <= "\u9fff" for c in t) > 1]
+
+    assert spans(whole) and not spans(apart)
+    assert len(apart.encode("白日依山盡")) == 5 > len(whole.encode("白日依山盡"))
+    assert all(t.decode(t.encode(text)) == text for t in (whole, apart))
+    rare = "𠮷龘"  # in no text that it learned from
+    assert apart.decode(apart.encode(rare)) == rare
+
+
 def test_a_txt_paragraph_that_is_not_utf8_is_named_by_its_line(tmp_path):
     file = tmp_path / "x.txt"
     file.write_bytes(b"one\ntwo\n\n\xff\n\nthree")

@@ -46,6 +46,11 @@ class Actor:
             if parameter.requires_grad:
                 yield f"policy.{name}", parameter
 
+    def drawn_weights(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What answers are drawn from: the policy's trained weights, and the slow copies that may shape them."""
+        yield from self.policy_parameters()
+        yield from self.targets.named_parameters("targets")
+
     def named_weights(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What a checkpoint holds: the slow copies too."""
         yield from self.named_parameters()
@@ -59,7 +64,7 @@ class Actor:
             hidden = scored.hidden.float()
             outputs = self._with_values(outputs, hidden)
             if TWINS[0] in self.heads:
-                outputs = self._with_q(outputs, hidden, batch.tokens[:, -batch.mask.shape[1] :])
+                outputs = self._with_q(outputs, hidden, batch.chosen)
         return outputs, scored.entropy
 
     def _with_values(self, outputs: Outputs, hidden: Tensor) -> Outputs:

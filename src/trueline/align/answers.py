@@ -4,49 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import torch
 
 from trueline.align.actor import Actor
+from trueline.align.answered import Answers as Answers
+from trueline.align.episodes import play_episodes
 from trueline.align.shares import cut
 from trueline.config import PolicyConfig
 from trueline.policy.chat import decode_answer, encode_prompt
 from trueline.policy.load import Policy
 from trueline.policy.sampler import Key, sample
-from trueline.policy.scoring import make_batch, score
+from trueline.policy.scoring import score
 from trueline.records import Exchange, Prompt
+from trueline.scenarios.environments import is_played
 
 AT_ONCE = 64
 
 
-@dataclass(frozen=True)
-class Answers:
-    """k answers to each prompt, flat, in the prompts' order: text and tokens."""
-
-    exchanges: list[Exchange]
-    prompt_tokens: list[list[int]]
-    answer_tokens: list[list[int]]
-    logprobs: list[list[float]]
-    groups: list[int]
-
-    @classmethod
-    def joined(cls, parts: Sequence[Answers]) -> Answers:
-        """The answers to several lists of prompts as those to one."""
-        groups: list[int] = []
-        for part in parts:
-            groups += [g + (groups[-1] + 1 if groups else 0) for g in part.groups] if part.groups else []
-        return cls(
-            [e for p in parts for e in p.exchanges],
-            [t for p in parts for t in p.prompt_tokens],
-            [t for p in parts for t in p.answer_tokens],
-            [v for p in parts for v in p.logprobs],
-            groups,
-        )
-
-
 def answer(policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: int, source: str, key: Key) -> Answers:
-    """Sample k answers a prompt; the noise is keyed by (key, prompt, sample)."""
+    """Sample k answers a prompt; the noise is keyed by (key, prompt, sample), and of an episode by the turn too."""
+    if not any(map(is_played, prompts)):
+        return _answer_once(policy, prompts, config, k, source, key)
+    return Answers.joined(
+        [
+            (play_episodes if played else _answer_once)(policy, list(part), config, k, source, key)
+            for played, part in groupby(prompts, is_played)
+        ]
+    )
+
+
+def _answer_once(
+    policy: Policy, prompts: Sequence[Prompt], config: PolicyConfig, k: int, source: str, key: Key
+) -> Answers:
+    """Answers of one turn."""
     encoded = [encode_prompt(policy, p, config.max_prompt_tokens) for p in prompts]
     sampled = sample(
         policy,
@@ -76,8 +69,8 @@ def sequence_kl(policy: Policy, reference: Policy, answers: Answers, temperature
     """
     other = []
     for i in range(0, len(answers.groups), AT_ONCE):
-        part = slice(i, i + AT_ONCE)
-        batch = make_batch(answers.prompt_tokens[part], answers.answer_tokens[part], policy.pad_id).to(policy.device)
+        index = range(len(answers.groups))[i : i + AT_ONCE]
+        batch = answers.picked(index, index).batch(policy.pad_id).to(policy.device)
         found = torch.where(batch.mask, score(reference.model, batch, temperature).logprobs, 0.0)
         other.append(found.sum(-1).double().cpu().numpy())
     return np.array([sum(row) for row in answers.logprobs]) - np.concatenate(other)

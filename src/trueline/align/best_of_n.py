@@ -20,13 +20,7 @@ def best_of_n(
     answers = answer(policy, prompts, config, n, source, key)
     rewards = judged(judge, answers.exchanges).rewards
     best = [i * n + int(rewards[i * n : (i + 1) * n].argmax()) for i in range(len(prompts))]
-    return Answers(
-        [answers.exchanges[i] for i in best],
-        [answers.prompt_tokens[i] for i in best],
-        [answers.answer_tokens[i] for i in best],
-        [answers.logprobs[i] for i in best],
-        list(range(len(prompts))),
-    )
+    return answers.picked(best, range(len(prompts)))
 
 
 def kl_bound(n: int) -> float:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from trueline import durable
@@ -20,6 +20,7 @@ from trueline.align.algorithms import ALGORITHMS
 from trueline.align.constraint import Multiplier
 from trueline.align.judgement import Judgement
 from trueline.align.kl import next_coefficient
+from trueline.align.parts import fill, gathered
 from trueline.config import AlignConfig
 from trueline.errors import InputError, RunError
 from trueline.policy.heads import save_heads
@@ -55,15 +56,18 @@ class Position:
 
 
 def save(folder: Path, position: Position, actor: Actor, optimiser: torch.optim.Optimizer) -> Path:
-    """Write folder/step-NNNNNN at once and keep the last two; RunError when the disk does not take it."""
+    """Write folder/step-NNNNNN at once and keep the last two; RunError when the disk does not take it.
 
-    def fill(pending: Path) -> None:
-        save_file({n: p.detach().contiguous() for n, p in actor.named_weights()}, pending / "weights.safetensors")
-        save_file(_optimiser_tensors(actor, optimiser), pending / "optimiser.safetensors")
+    Weights that lie in parts are whole in it, and so do not bind it to a number of processes.
+    """
+
+    def write(pending: Path) -> None:
+        save_file(gathered(actor.named_weights()), pending / "weights.safetensors")
+        save_file(gathered(_moments(actor, optimiser)), pending / "optimiser.safetensors")
         durable.write_json(pending / "position.json", asdict(position))
 
     try:
-        target = durable.write_folder(folder / f"step-{position.step:06d}", fill)
+        target = durable.write_folder(folder / f"step-{position.step:06d}", write)
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"{folder}: step {position.step} cannot be saved ({error}); the step before is kept, "
@@ -72,6 +76,12 @@ def save(folder: Path, position: Position, actor: Actor, optimiser: torch.optim.
     for old in saved(folder)[:-KEEP]:
         shutil.rmtree(old)
     return target
+
+
+def accompany_save(actor: Actor, optimiser: torch.optim.Optimizer) -> None:
+    """What a process that has parts of the weights does while the one that leads saves."""
+    gathered(actor.named_weights(), keep=False)
+    gathered(_moments(actor, optimiser), keep=False)
 
 
 def saved(folder: Path) -> list[Path]:
@@ -89,33 +99,39 @@ def restore(folder: Path, actor: Actor, optimiser: torch.optim.Optimizer) -> Pos
         return None
     newest = checkpoints[-1]
     try:
-        weights = load_file(newest / "weights.safetensors")
-        moments = load_file(newest / "optimiser.safetensors")
         position = Position.of(durable.read_json(newest / "position.json"))
-        with torch.no_grad():
+        with safe_open(newest / "weights.safetensors", "pt") as weights:
             for name, parameter in actor.named_weights():
-                parameter.copy_(weights[name])
+                fill(parameter, weights.get_tensor(name))
+        with safe_open(newest / "optimiser.safetensors", "pt") as moments:
+            _restore_moments(actor, optimiser, moments)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{newest}: not a whole checkpoint ({error}); delete it to go on from the one before"
         ) from error
-    for name, parameter in actor.named_parameters():
-        own = {
-            key: moments[f"{name}/{key}"].clone()
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if f"{name}/{key}" in moments
-        }
-        if own:
-            optimiser.state[parameter] = own
     return position
+
+
+def _restore_moments(actor: Actor, optimiser: torch.optim.Optimizer, moments: Any) -> None:
+    """moments: an open file; a weight that was never updated has none in it."""
+    there = set(moments.keys())
+    for name, parameter in actor.named_parameters():
+        if f"{name}/step" not in there:
+            continue
+        state = {"step": moments.get_tensor(f"{name}/step").clone()}
+        for key in ("exp_avg", "exp_avg_sq"):
+            state[key] = torch.zeros_like(parameter.detach())
+            fill(state[key], moments.get_tensor(f"{name}/{key}"))
+        optimiser.state[parameter] = state
 
 
 def save_trained(actor: Actor, config: AlignConfig, folder: Path, *, going_on: bool = False) -> None:
     """The actor as an ordinary policy, into an existing folder; with going_on it can be trained further."""
     policy = actor.policy
     if config.lora_rank:
-        from trueline.policy.lora import merge_lora
+        from trueline.policy.lora import ADAPTER, merge_lora, save_adapter
 
+        save_adapter(policy, folder / ADAPTER)
         # Merging takes the matrices out of the model.
         policy = merge_lora(replace(policy, model=deepcopy(policy.model)) if going_on else policy)
     save_policy(policy, folder)
@@ -124,9 +140,7 @@ def save_trained(actor: Actor, config: AlignConfig, folder: Path, *, going_on: b
         save_heads(dict(actor.targets.named_parameters()), decoding(config), folder)
 
 
-def _optimiser_tensors(actor: Actor, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{name}/{key}": value.detach().contiguous()
-        for name, parameter in actor.named_parameters()
-        for key, value in optimiser.state.get(parameter, {}).items()
-    }
+def _moments(actor: Actor, optimiser: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in actor.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            yield f"{name}/{key}", value

@@ -127,7 +127,7 @@ def check(
     decoding = ALGORITHMS[config.align.algorithm].decoding
     beta = decoding(config.align) if decoding else None
     shares = [(prompts[part], config.policy, beta, key) for part in cut(len(prompts), crew.size)]
-    found = crew.map(_answered, shares)
+    found = crew.sample(_answered, shares)
     exchanges = Answers.joined([answers for answers, _ in found]).exchanges
     held, learned = judged(other, exchanges), judged(judge, exchanges)
     limit = config.align.constraint.limit
@@ -154,25 +154,32 @@ def _answered(
 
 @dataclass(frozen=True)
 class Checks:
-    """checks.jsonl and best/. Opened at a restored step, it drops the checks behind it, since they will come again."""
+    """checks.jsonl and best/. Opened at a restored step, it drops the checks behind it, since they will come again; a
+    process that does not lead only reads."""
 
     folder: Path
     done: list[Check]
 
     @classmethod
-    def open(cls, folder: Path, step: int) -> Checks:
-        durable.remove_pending(folder)
+    def open(cls, folder: Path, step: int, *, leads: bool = True) -> Checks:
         path = folder / FILE
         kept = [c for c in read_checks(folder) if c.step <= step]
+        if not leads:
+            return cls(folder, kept)
+        durable.remove_pending(folder)
         if path.exists():
             durable.write_file(path, "".join(json.dumps(asdict(c)) + "\n" for c in kept).encode())
         return cls(folder, kept)
+
+    def is_best(self, new: Check) -> bool:
+        """Whether a check that is not noted yet is better than all that are."""
+        return best_of([*self.done, new]) is new
 
     def add(self, new: Check, save: Callable[[Path], None]) -> None:
         """Note a check; where it is the best so far, let `save` write the policy into best/. RunError when the disk
         does not take it."""
         try:
-            if best_of([*self.done, new]) is new:
+            if self.is_best(new):
                 durable.write_folder(self.folder / BEST, save)
             durable.append_row(self.folder / FILE, asdict(new))
         except (OSError, SafetensorError) as error:

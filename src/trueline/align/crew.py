@@ -31,7 +31,8 @@ Work = Callable[..., Any]
 
 class Crew(Protocol):
     """Those who do a run's work together. `actor` is trained, `reference` never; `size`: among how many work is cut;
-    `leads`: whether this process is the one that writes; `ahead`: whether answers are by a policy one step older.
+    `leads`: whether this process is the one that writes; `ahead`: whether answers are by a policy one step older;
+    `in_step`: whether each has a part of the weights, so that all must make as many passes, at the same time.
     """
 
     @property
@@ -44,12 +45,20 @@ class Crew(Protocol):
     def leads(self) -> bool: ...
     @property
     def ahead(self) -> bool: ...
+    @property
+    def in_step(self) -> bool: ...
 
     def answers(self, request: Request, judge: Judge, upcoming: Request | None) -> tuple[Answers, Judgement]:
         """The actor's answers and what the judge says of them; upcoming: what will be asked next, if anything."""
 
     def map(self, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
         """work(actor, reference, *part) for at most `size` parts; results in order."""
+
+    def sample(self, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The same for work that draws answers, by those who have whole models."""
+
+    def whole(self) -> Actor | None:
+        """The actor with all of its weights, to be written; None for those that do not lead. All must ask."""
 
     def gather_gradients(self, parts: int) -> None:
         """Give the actor the sum of the gradients of those who had one of `parts`."""
@@ -65,6 +74,7 @@ class Forks:
     gradients: tuple[Tensor, ...] = ()
     leads = True
     ahead = False
+    in_step = False
 
     @property
     def size(self) -> int:
@@ -80,6 +90,12 @@ class Forks:
             pipe.send((work, part))
         found = [work(self.actor, self.reference, *part) for part in parts[:1]]
         return found + [_receive(pipe) for pipe, _ in zip(self.pipes, parts[1:], strict=False)]
+
+    def sample(self, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return self.map(work, parts)
+
+    def whole(self) -> Actor:
+        return self.actor
 
     def gather_gradients(self, parts: int) -> None:
         """The workers' are added to the trainer's own, in their order."""

@@ -13,12 +13,12 @@ from trueline.align.actor import Actor
 from trueline.align.answers import Answers
 from trueline.align.crew import Crew
 from trueline.align.rollout import Rollout
-from trueline.align.shares import deal, micro_batches
+from trueline.align.shares import blank, deal, micro_batches, passes
 from trueline.config import AlignConfig
 from trueline.policy.load import Policy
 from trueline.policy.randomness import generator
 from trueline.policy.sampler import Key
-from trueline.policy.scoring import Batch, make_batch, score
+from trueline.policy.scoring import Batch, score
 
 Item = TypeVar("Item")
 
@@ -47,12 +47,13 @@ def measure(
     crew that samples ahead, which keep the older policy's beside them.
     """
     policy = crew.actor.policy
-    batch = make_batch(answers.prompt_tokens, answers.answer_tokens, policy.pad_id).to(policy.device)
+    batch = answers.batch(policy.pad_id).to(policy.device)
     own = len(crew.actor.heads) > 0 or not answers.logprobs or crew.ahead
-    shares = deal(batch, crew.size)
-    parts = crew.map(_measured, [(batch.rows(rows), config.micro_batch, temperature, own) for rows in shares])
+    shares = deal(batch, crew.size, everyone=crew.in_step)
+    least = passes(shares, config.micro_batch) if crew.in_step else 0
+    parts = crew.map(_measured, [(batch.rows(rows), config.micro_batch, temperature, own, least) for rows in shares])
     rows = torch.cat(shares)
-    found = {name: torch.cat([part[name] for part in parts])[rows.argsort()] for name in parts[0]}
+    found = {name: torch.cat([part[name] for part in parts if part])[rows.argsort()] for name in parts[0]}
     if answers.logprobs:
         sampled = torch.zeros(batch.mask.shape)
         for i, row in enumerate(answers.logprobs):
@@ -71,17 +72,18 @@ def measure(
 
 @torch.no_grad()
 def _measured(
-    actor: Actor, reference: Policy, batch: Batch, micro_batch: int, temperature: float, own: bool
+    actor: Actor, reference: Policy, batch: Batch, micro_batch: int, temperature: float, own: bool, least: int
 ) -> dict[str, Tensor]:
-    """(B, T) of each: ref_logprobs and, with `own`, what the actor says; 0 in columns that were not computed."""
+    """(B, T) of each: ref_logprobs and, with `own`, what the actor says; 0 in columns that were not computed. Nothing
+    for no rows, whatever the number of passes, `least` at least."""
     found: dict[str, Tensor] = {}
-    for rows in micro_batches(batch, micro_batch):
-        part, width = batch.rows(rows).trimmed()
+    for rows in micro_batches(batch, micro_batch, least):
+        part, width = batch.rows(rows).trimmed() if len(rows) else (blank(batch.mask.device), 0)
         seen: dict[str, Tensor | None] = {"ref_logprobs": score(reference.model, part, temperature).logprobs}
         if own:
             outputs = actor(part, temperature)[0]
             seen |= {name: getattr(outputs, name) for name in ("logprobs", "values", "target_values")}
         for name, value in seen.items():
-            if value is not None:
+            if value is not None and len(rows):
                 found.setdefault(name, value.new_zeros(batch.mask.shape))[rows, :width] = value
     return found

@@ -1,7 +1,8 @@
 """What a step of reinforcement learning works on: answers as tensors, with all that is known about them.
 
-Letters: B answers, P prompt tokens, T answer tokens, L = P + T. Fields never change their meaning; later stages
-fill what is None. Entries where `mask` is False are rubbish and must not matter.
+Letters: B answers, P prompt tokens, T answer tokens, L = P + T; of an episode of several turns T counts the policy's
+own tokens alone, one behind the other; what others say between them is context (policy/scoring.py). Fields never change
+their meaning; later stages fill what is None. Entries where `mask` is False are rubbish and must not matter.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from trueline.align.actor import Actor
 from trueline.align.alarms import alarms
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.answers import Request
-from trueline.align.checks import Checks, HeldOut, check, is_due, past_peak, ship_best, to_ship, verdict
+from trueline.align.checks import Check, Checks, HeldOut, check, is_due, past_peak, ship_best, to_ship, verdict
 from trueline.align.constraint import Multiplier, priced, require_samples
 from trueline.align.crew import Crew
 from trueline.align.crew import crew as forks
@@ -38,7 +39,7 @@ from trueline.align.schedule import learning_rate
 from trueline.align.staleness import corrected, require_able
 from trueline.align.update import update
 from trueline.align.watch import watch
-from trueline.config import Config
+from trueline.config import AlignConfig, Config
 from trueline.errors import InputError
 from trueline.policy.chat import encode_prompt
 from trueline.policy.load import Policy, load_policy, require_room
@@ -62,19 +63,25 @@ class AlignTask:
     held_out: HeldOut | None = None
 
 
+Load = Callable[..., Policy]
+"""Like `load_policy`."""
 Hire = Callable[[Actor, Policy], AbstractContextManager[Crew]]
 """Who does the work, for as long as the context lasts."""
 
 
 def align(
-    task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None, hire: Hire | None = None
+    task: AlignTask,
+    folder: Path,
+    on_step: Callable[[Row], None] = lambda row: None,
+    hire: Hire | None = None,
+    made: Callable[[AlignTask], tuple[Policy, Policy]] | None = None,
 ) -> Path:
     """Train until config.align.steps are done or the held-out judge's peak is past, going on from the newest
     checkpoint; returns the policy's folder.
 
     Bit-identical however often it was interrupted: every random choice is keyed by (seed, step). hire: the crew;
     align.workers processes of this machine where not given. Of several processes that do the same run, each calls this,
-    and the one that leads writes.
+    and the one that leads writes. made: instead of `policies`.
     """
     target = folder / "policy"
     if target.exists():
@@ -88,7 +95,7 @@ def align(
         )
     require_samples(settings)
     require_able(settings)
-    policy, reference = policies(task)
+    policy, reference = (made or policies)(task)
     limit = task.config.policy.max_prompt_tokens
     asked = [*task.prompts, *(task.held_out[1] if task.held_out else ())]
     longest = max(len(encode_prompt(policy, p, limit)) for p in asked)
@@ -97,49 +104,77 @@ def align(
     optimiser = actor.optimiser(settings.learning_rate)
     position = checkpoint.restore(folder / "checkpoints", actor, optimiser)
     position = position or checkpoint.Position(0, settings.kl.coefficient, Multiplier.first(settings.constraint))
-    checks = Checks.open(folder, position.step)
     # The workers come first: a fork must not copy the journal's thread.
     with hire(actor, reference) if hire else forks(actor, reference, settings.workers) as crew:
+        checks = Checks.open(folder, position.step, leads=crew.leads)
         with Journal.open(folder, position.step) if crew.leads else nullcontext() as journal:
             while position.step < settings.steps and not past_peak(checks.done, settings.patience):
                 row, position = _step(task, crew, optimiser, position)
-                new = None
+                new: Check | None = None
+                checked: Actor | None = actor
                 if task.held_out is not None and is_due(position.step, settings):
                     key = ("check", task.seed)
                     new, metrics = check(crew, task.held_out, task.judge, task.config, position.step, key)
                     row |= metrics
+                    if checks.is_best(new):
+                        checked = crew.whole()
                 if journal is None:
                     if new is not None:
                         checks.done.append(new)
+                    checkpoint.accompany_save(actor, optimiser)
                     continue
                 row["warnings"] = alarms([*journal.rows, row], settings.constraint)
                 if new is not None:
-                    checks.add(new, lambda pending: checkpoint.save_trained(actor, settings, pending, going_on=True))
+                    checks.add(new, partial(_save_best, checked, settings))
                     row["warnings"] += verdict(checks.done, settings)
                 journal.add(row)
                 checkpoint.save(folder / "checkpoints", position, actor, optimiser)
                 on_step(row)
+        best = to_ship(checks.done, settings.patience)
+        whole = None if best is not None else crew.whole()
         if not crew.leads:
             return target
-    best = to_ship(checks.done, settings.patience)
     if best is not None:
         return ship_best(folder, best, checks.done[-1])
-    return durable.write_folder(target, lambda pending: checkpoint.save_trained(actor, settings, pending))
+    assert whole is not None, "the one that leads has it"
+    return durable.write_folder(target, lambda pending: checkpoint.save_trained(whole, settings, pending))
 
 
-def policies(task: AlignTask) -> tuple[Policy, Policy]:
-    """What is trained and its reference; with LoRA they share their weights where they start from the same ones."""
-    trust, rank = task.config.policy.trust_remote_code, task.config.align.lora_rank
-    policy = load_policy(task.policy, trust_remote_code=trust)
-    if task.config.align.recompute:
+def _save_best(actor: Actor | None, settings: AlignConfig, folder: Path) -> None:
+    assert actor is not None, "the one that leads has it"
+    checkpoint.save_trained(actor, settings, folder, going_on=True)
+
+
+def policies(
+    task: AlignTask, load: Load = load_policy, place: Callable[[Policy], Policy] = lambda policy: policy
+) -> tuple[Policy, Policy]:
+    """What is trained and its reference; with LoRA they share their weights where they start from the same ones.
+    place: what is done with a model, one after the other, once it is whole.
+    """
+    policy = place(trainable(task, load))
+    return policy, untrained(task, policy, lambda name, **options: place(load(name, **options)))
+
+
+def trainable(task: AlignTask, load: Load = load_policy) -> Policy:
+    """What is trained, as it starts."""
+    settings = task.config.align
+    policy = load(task.policy, trust_remote_code=task.config.policy.trust_remote_code)
+    if settings.recompute:
         recompute_activations(policy.model)
-    if rank:
-        from trueline.policy.lora import add_lora, without_lora
+    if settings.lora_rank:
+        from trueline.policy.lora import add_lora
 
-        policy = add_lora(policy, rank)
-        if task.policy == task.reference:
-            return policy, without_lora(policy)
-    return policy, load_policy(task.reference, trust_remote_code=trust)
+        policy = add_lora(policy, settings.lora_rank)
+    return policy
+
+
+def untrained(task: AlignTask, policy: Policy, load: Load = load_policy) -> Policy:
+    """The reference of what `trainable` gave."""
+    if task.config.align.lora_rank and task.policy == task.reference:
+        from trueline.policy.lora import without_lora
+
+        return without_lora(policy)
+    return load(task.reference, trust_remote_code=task.config.policy.trust_remote_code)
 
 
 def _step(
@@ -211,9 +246,8 @@ def _given(task: AlignTask, crew: Crew, position: checkpoint.Position) -> tuple[
     rollout, judgement = given(crew, units, settings, config.policy, position.kl_coef)
     if step % settings.watch_every == 0 or step + 1 == settings.steps:
         decoding = ALGORITHMS[settings.algorithm].decoding
-        policy = crew.actor.drawing(decoding(settings) if decoding else None)
+        beta = decoding(settings) if decoding else None
         prompts = step_items(task.prompts, step, settings.prompts_per_step, ("prompts", task.seed))
-        key = ("watch", task.seed, step)
-        seen = watched(policy, crew.reference, prompts, task.judge, config.policy, key)
+        seen = watched(crew, prompts, task.judge, config.policy, beta, ("watch", task.seed, step))
         judgement = replace(judgement, metrics={**judgement.metrics, **seen})
     return rollout, judgement

@@ -10,8 +10,9 @@ from trueline.align.actor import Actor
 from trueline.align.advantages import masked_mean
 from trueline.align.algorithms import ALGORITHMS, Algorithm
 from trueline.align.crew import Crew
+from trueline.align.parts import clip_gradients
 from trueline.align.rollout import Rollout
-from trueline.align.shares import deal, micro_batches
+from trueline.align.shares import blank, deal, micro_batches, passes
 from trueline.config import AlignConfig
 from trueline.errors import RunError
 from trueline.policy.load import Policy
@@ -60,10 +61,11 @@ def _step(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """One optimiser step; the losses of all shares add up, being divided by the whole batch's counts."""
     optimiser.zero_grad(set_to_none=True)
-    shares = deal(part.batch, crew.size)
-    found = crew.map(_gradient, [(algorithm.name, part.rows(rows), config, temperature) for rows in shares])
+    shares = deal(part.batch, crew.size, everyone=crew.in_step)
+    least = passes(shares, config.micro_batch) if crew.in_step else 0
+    found = crew.map(_gradient, [(algorithm.name, part.rows(rows), config, temperature, least) for rows in shares])
     crew.gather_gradients(len(shares))
-    metrics = {name: sum(m[name] for m, _ in found) for name in found[0][0]}
+    metrics = {name: sum(m[name] for m, _ in found if m) for name in found[0][0]}
     gaps = {
         "ratio_gap": max(g["ratio_gap"] for _, g in found),
         "logprob_gap": sum(g["logprob_gap"] for _, g in found),
@@ -72,7 +74,7 @@ def _step(
     if critic_only:
         for _, parameter in actor.policy_parameters():
             parameter.grad = None
-    norm = torch.nn.utils.clip_grad_norm_([p for _, p in actor.named_parameters()], config.max_grad_norm)
+    norm = clip_gradients([p for _, p in actor.named_parameters()], config.max_grad_norm)
     if not torch.isfinite(norm):
         raise RunError("the gradient is not finite; lower align.learning_rate and go on with `trueline resume`")
     optimiser.step()
@@ -80,12 +82,16 @@ def _step(
 
 
 def _gradient(
-    actor: Actor, reference: Policy, name: str, share: Rollout, config: AlignConfig, temperature: float
+    actor: Actor, reference: Policy, name: str, share: Rollout, config: AlignConfig, temperature: float, least: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Add the gradient of a share's loss to the actor's, micro-batch by micro-batch; returns metrics and gaps."""
+    """Add the gradient of a share's loss to the actor's, micro-batch by micro-batch, `least` of them at least; returns
+    metrics, none for an empty share, and gaps."""
     metrics: dict[str, float] = defaultdict(float)
     gaps = {"ratio_gap": 0.0, "logprob_gap": 0.0}
-    for rows in micro_batches(share.batch, config.micro_batch):
+    for rows in micro_batches(share.batch, config.micro_batch, least):
+        if not len(rows):
+            (0.0 * actor(blank(actor.policy.device), temperature)[0].logprobs.sum()).backward()
+            continue
         micro = share.rows(rows).trimmed()
         outputs, entropy = actor(micro.batch, temperature)
         loss, values = ALGORITHMS[name].loss(outputs, micro, config)

@@ -14,7 +14,9 @@ from trueline.config import AlignConfig
 
 def align(
     project: ProjectOption = Path(),
-    reward: Annotated[str, typer.Option(help="The reward model's name under rewards/.")] = "reward",
+    reward: Annotated[
+        str, typer.Option(help="The reward model's name under rewards/; none: objective.checks alone teach.")
+    ] = "reward",
     policy: Annotated[str, typer.Option(help="Where training starts; the base policy where not given.")] = "",
     name: Annotated[str, typer.Option(help="The run's name under runs/; align-001 and so on where not given.")] = "",
     judge: Annotated[
@@ -32,7 +34,9 @@ def align(
     """Train the policy against a learned reward. Stopped anywhere, `trueline resume` goes on."""
     from trueline.errors import InputError
     from trueline.loop.project import Project
+    from trueline.loop.red_team import notes
     from trueline.loop.stages import continue_align, read_run, start_align
+    from trueline.loop.unlearned import NAME, no_reward
 
     opened = on_engine(Project.open(project), engine, workers, address)
     folder = opened.run_folder(name or opened.next_run("align"))
@@ -43,11 +47,13 @@ def align(
         opened,
         folder,
         policy or opened.base_policy,
-        opened.reward_folder(reward),
+        no_reward(opened) if reward == NAME else opened.reward_folder(reward),
         opened.config.project.seed,
         judge=opened.reward_folder(judge) if judge else None,
     )
     say(f"run: {folder} ({_what(settings)})", as_json=as_json)
+    for note in notes(opened.config):
+        say(f"warning: {note}", as_json=as_json)
     if judge and not read_run(folder)["judge"]:
         why = "align.check_every is 0" if settings.check_every == 0 else "the validation split has too few prompts"
         say(f"the policy will not be checked: {why}", as_json=as_json)

@@ -24,8 +24,8 @@ def import_(
         str,
         typer.Argument(
             metavar="FORMAT",
-            help="hh_harmless, pku_saferlhf, helpdesk, diasafety, ultrafeedback, helpsteer, argilla, label_studio, "
-            "jsonl, csv, parquet; or auto, which looks at the first rows.",
+            help="hh_harmless, pku_saferlhf, helpdesk, diasafety, ultrafeedback, trl, helpsteer, argilla, "
+            "label_studio, jsonl, csv, parquet; or auto, which looks at the first rows.",
         ),
     ],
     file: Annotated[Path, typer.Argument(help="The data file, as it is.")],
@@ -48,7 +48,9 @@ def import_(
         format_name = detect(file, dimensions)
         say(f"{file}: read as {format_name}", as_json=as_json)
     with FeedbackStore.open(opened.store_path) as store:
-        report = import_file(store, format_name, file, dimensions, _teller(as_json=as_json), near)
+        report = import_file(
+            store, format_name, file, dimensions, _teller(as_json=as_json), near, opened.config.privacy
+        )
         counts = store.counts()
     for error in report.errors[:SHOWN_ERRORS]:
         say(str(error), as_json=as_json)

@@ -15,9 +15,9 @@ def init(
     scenario: Annotated[
         str,
         typer.Option(
-            help="customer_service is embedded; assistant, chat, education, fiction, finance, medical, news and poetry "
-            'are packs of prompts, guidelines and rules, and so is the path of a folder of your own; "none" to bring '
-            "your own prompts and labels."
+            help="customer_service and booking are embedded; assistant, chat, education, fiction, finance, medical, "
+            "news and poetry are packs of prompts, guidelines and rules, and so is the path of a folder of your own; "
+            '"none" to bring your own prompts and labels.'
         ),
     ] = "customer_service",
     as_json: JsonOption = False,
@@ -35,16 +35,18 @@ def init(
 
 
 def _plain(folder: Path, scenario: str, *, as_json: bool) -> None:
-    from trueline.config import FILE_NAME, Config, ProjectConfig
+    from trueline.config import FILE_NAME, Config
     from trueline.loop.project import Project
+    from trueline.scenarios import SCENARIOS
 
-    project = Project.create(folder, Config(project=ProjectConfig(scenario=scenario)))
-    target = project.folder / FILE_NAME
-    finish(
-        {"project": str(folder), "config": str(target)},
-        f"wrote {target}\nnext: edit it, then `trueline loop --project {folder}`",
-        as_json=as_json,
-    )
+    found = SCENARIOS.get(scenario)
+    settings = dict(found.settings) if found else {}
+    config = Config.model_validate({**settings, "project": {**settings.get("project", {}), "scenario": scenario}})
+    target = Project.create(folder, config).folder / FILE_NAME
+    then = f"edit it, then `trueline loop --project {folder}`"
+    if found and found.policy_folder is None:
+        then = f"set policy.model in it, then `trueline align --project {folder} --reward none`"
+    finish({"project": str(folder), "config": str(target)}, f"wrote {target}\nnext: {then}", as_json=as_json)
 
 
 def _from_pack(folder: Path, source: Path, *, as_json: bool) -> None:

@@ -20,11 +20,14 @@ from trueline.cli import (
     monitor,
     plan,
     pretrain,
+    privacy,
     quickstart,
     report,
     resume,
     rewards,
     serve,
+    verify,
+    watermark,
     worker,
 )
 from trueline.errors import TruelineError
@@ -55,10 +58,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "worker": worker.worker,
     "plan": plan.plan,
     "monitor": monitor.monitor,
+    "verify": verify.verify,
 }
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
 app.add_typer(rewards.app, name="reward")
+app.add_typer(watermark.app, name="watermark")
+app.add_typer(privacy.app, name="privacy")
 
 
 @app.callback()

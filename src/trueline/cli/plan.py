@@ -9,6 +9,7 @@ import typer
 from trueline.cli.output import JsonOption, finish, table
 
 if TYPE_CHECKING:
+    from trueline.engines.plan.job import Job
     from trueline.engines.plan.plan import Plan
 
 PARTS = {
@@ -24,7 +25,8 @@ PARTS = {
 }
 
 
-NOT_YET = "  (with a trainer that shards; Trueline keeps a copy on each device)"
+SHARDED = "  (align.ray.shard)"
+NOT_YET = "  (with a trainer that also samples with spread weights; Trueline's samplers hold a whole copy each)"
 
 
 def plan(
@@ -44,7 +46,7 @@ def plan(
     lora: Annotated[int, typer.Option(min=0, help="As align.lora_rank; 0: all weights are trained.")] = 0,
     recompute: Annotated[bool, typer.Option("--recompute", help="As align.recompute.")] = False,
     shard: Annotated[
-        bool, typer.Option("--shard", help="Spread weights, gradients and moments over the devices (FSDP).")
+        bool, typer.Option("--shard", help="As align.ray.shard: weights, gradients and moments are spread (FSDP).")
     ] = False,
     mixed: Annotated[bool, typer.Option("--mixed", help="fp32 master weights and moments beside bf16.")] = False,
     as_json: JsonOption = False,
@@ -132,5 +134,10 @@ def _verdict(found: Plan) -> str:
     if not found.changes:
         return "it does not fit, and neither LoRA, recomputing nor more devices make it fit; choose a smaller --model"
     return "it does not fit; it would with any of:\n" + "\n".join(
-        f"  {change.text}{NOT_YET if change.job.shard else ''}" for change in found.changes
+        f"  {change.text}{_who(change.job)}" for change in found.changes
     )
+
+
+def _who(job: Job) -> str:
+    """Who can do that, where not every engine can."""
+    return "" if not job.shard else SHARDED if job.group == 1 else NOT_YET

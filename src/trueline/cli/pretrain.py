@@ -25,6 +25,9 @@ def pretrain(
     learning_rate: Annotated[float, typer.Option(min=1e-7, help="Peak rate of AdamW, then cosine to a tenth.")] = 2e-3,
     context: Annotated[int, typer.Option(min=16, help="Longest row: prompt and answer together. Tokens.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another model.")] = 0,
+    characters: Annotated[
+        bool, typer.Option("--characters", help="No token of two Chinese characters, so that verse can be counted.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Pretrain a small policy on your own text. Stopped anywhere, the same command goes on."""
@@ -37,7 +40,7 @@ def pretrain(
         losses = f"loss {p.loss:.3f}  held-out loss {p.held_out_loss:.3f}"
         say(f"  step {p.step:5d}/{steps}  {losses}  {p.seconds:6.0f} s", as_json=as_json)
 
-    settings = PretrainSettings(layers, width, vocabulary, steps, batch, learning_rate, context, seed)
+    settings = PretrainSettings(layers, width, vocabulary, steps, batch, learning_rate, context, seed, characters)
     try:
         done = run(file, out, settings, lambda text: say(text, as_json=as_json), show)
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "::1")
 HOSTS = ("localhost", "127.0.0.1", "[::1]")
+ROOM = 512  # tokens of an answer on the chat page, where no project says how many
 
 
 def serve(
@@ -35,7 +36,13 @@ def serve(
         list[str] | None,
         typer.Option(help="Serve a run's policy or a model's folder over an OpenAI-compatible API; may be repeated."),
     ] = None,
-    reward: Annotated[str, typer.Option(help="With --model: a model under rewards/ that explains and chooses.")] = "",
+    reward: Annotated[
+        str,
+        typer.Option(help="With --model: a model under rewards/, or a run, for its own, that explains and chooses."),
+    ] = "",
+    show_labels: Annotated[
+        bool, typer.Option("--show-labels", help="With --reward: who asks why may read the labels' texts and people.")
+    ] = False,
     best_of: Annotated[int, typer.Option(min=1, max=32, help="Draw so many answers, give the best by --reward.")] = 1,
     rules: Annotated[
         Path | None, typer.Option(help="The gate's rules, those that are unsafe to break; evaluate.rules if not given.")
@@ -45,10 +52,16 @@ def serve(
     no_gate: Annotated[bool, typer.Option("--no-gate", help="Check nothing; every response says so.")] = False,
     slots: Annotated[int, typer.Option(min=1, max=256, help="Answers that are drawn at once.")] = 16,
     rate: Annotated[int, typer.Option(min=1, help="Requests a minute of one API key.")] = 600,
+    no_page: Annotated[
+        bool, typer.Option("--no-page", help="With --model: only the API; no chat page, and no base policy beside it.")
+    ] = False,
+    watermark: Annotated[
+        Path | None, typer.Option(help="With --model: mark every answer by this key (`trueline watermark new-key`).")
+    ] = None,
     new_key: Annotated[str, typer.Option(help="Make an API key for somebody of this name, print it, and end.")] = "",
 ) -> None:
     """Open the labelling pages: label, chat, review, quality, data, people. Unjudged answers come into the queue.
-    With --model: serve a policy over an OpenAI-compatible API.
+    With --model: serve a policy over an OpenAI-compatible API, with a chat page.
     """
     if new_key:
         from trueline.serving.keys import new_key as make
@@ -59,21 +72,31 @@ def serve(
     elif model:
         from trueline.serving.opening import Wanted
 
-        _serve_models(
-            Wanted(model, reward, best_of, gate, rules, most_bad, not no_gate, slots), project, host, port, rate
+        wanted = Wanted(model, reward, best_of, gate, rules, most_bad, not no_gate, slots, show_labels, watermark)
+        _serve_models(wanted, project, host, port, rate, with_page=not no_page)
+    elif reward or show_labels or best_of > 1 or rules or gate or no_gate or no_page or watermark:
+        raise InputError(
+            "--reward, --show-labels, --best-of, --rules, --gate, --no-gate, --no-page and --watermark go with "
+            "--model; name one"
         )
-    elif reward or best_of > 1 or rules or gate or no_gate:
-        raise InputError("--reward, --best-of, --rules, --gate and --no-gate go with --model; name one")
     else:
         _serve_pages(project, host, port, no_browser, no_worker)
 
 
-def _serve_models(wanted: Wanted, project: Path, host: str, port: int, rate: int) -> None:
+def _serve_models(wanted: Wanted, project: Path, host: str, port: int, rate: int, *, with_page: bool) -> None:
+    from contextlib import ExitStack
+    from dataclasses import replace
+
     from trueline import config as settings
     from trueline.config import Config
+    from trueline.feedback.store import FeedbackStore
     from trueline.serving.api import Server, create_app
+    from trueline.serving.chat import Page, routes
+    from trueline.serving.chat_models import columns
+    from trueline.serving.feedback import Keeping
     from trueline.serving.keys import Keys, Rate
     from trueline.serving.opening import describe, keys_file, open_models
+    from trueline.serving.why_routes import routes as why_routes
 
     file = project / settings.FILE_NAME
     config = settings.load(file) if file.exists() else Config()
@@ -82,13 +105,26 @@ def _serve_models(wanted: Wanted, project: Path, host: str, port: int, rate: int
         raise InputError(f"{keys.path}: no API keys, which {host} needs; make one with `trueline serve --new-key NAME`")
     listening = _listen(host, port)
     models = open_models(wanted, project, config)
+    side_by_side = columns(models, wanted, project, config) if with_page else ()
     for served in models.values():
         say(describe(served))
     guarded = bool(keys.names)
     server = Server(models, keys if guarded else None, Rate(rate), () if guarded else HOSTS)
-    say(f"OpenAI-compatible API, {'with' if guarded else 'without'} API keys:")
-    say(f"  http://{_named(host)}:{listening.getsockname()[1]}/v1\nCtrl-C ends the server.")
-    _run(create_app(server), listening, timeout_graceful_shutdown=5)
+    server = replace(server, extra=why_routes(server))
+    address = f"http://{_named(host)}:{listening.getsockname()[1]}"
+    say(f"OpenAI-compatible API, {'with' if guarded else 'without'} API keys:\n  {address}/v1")
+    with ExitStack() as stack:
+        if with_page:
+            keeping = None
+            if file.exists():
+                store = stack.enter_context(FeedbackStore.open(settings.store_place(project, config)))
+                keeping = Keeping(store, config.project.dimensions)
+            kept = "is kept with consent" if keeping else "is not kept: there is no project here"
+            say(f"Chat page ({' beside '.join(side_by_side)}); feedback {kept}:\n  {address}/")
+            page = Page(side_by_side, config.policy.max_new_tokens if file.exists() else ROOM, keeping)
+            server = replace(server, extra=[*server.extra, *routes(server, page)])
+        say("Ctrl-C ends the server.")
+        _run(create_app(server), listening, timeout_graceful_shutdown=5)
 
 
 def _serve_pages(project: Path, host: str, port: int, no_browser: bool, no_worker: bool) -> None:

@@ -27,6 +27,8 @@ ASPECTS = {
     "cycle": "Cycles",
     "near-identical": "Near-identical answers",
     "duplicate": "Duplicates",
+    "share": "Share of all labels",
+    "one-sided": "One-sided",
     "speed": "Speed",
     "time": "Times",
 }

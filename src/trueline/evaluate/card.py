@@ -23,7 +23,8 @@ from trueline.reward.base import FitReport
 class Card:
     """figures, passes: of an evaluation; without them the card is the short form that a fit writes.
 
-    agreement: by dimension, between two people, without ties and with; audit: findings of the data audit, if there are.
+    agreement: by dimension, between two people, without ties and with; audit: findings of the data audit, if there are;
+    warnings: what whoever uses it must know first.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Card:
     passes: Sequence[PassRate] = ()
     leaks: int = 0
     audit: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def write_card(card: Card, path: Path) -> Path:

@@ -11,6 +11,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
+from trueline.config import CHECK_NAMES
 from trueline.evaluate.compare import Metric
 from trueline.evaluate.wording import LABELS, SHARES, label
 
@@ -21,6 +22,7 @@ WATCHED = {
     "entropy": "entropy, nats per token",
     "bad_share": "bad answers, as estimated, a share",
     "multiplier": "cost of a bad answer (multiplier)",
+    **{f"check_{name}": f"checked by rule: {name}, 0 to 1" for name in CHECK_NAMES},
 }
 Row = Mapping[str, Any]
 

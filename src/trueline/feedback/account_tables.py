@@ -1,4 +1,8 @@
-"""Who may do what, what proves it, and an append-only log of what was done. Secrets are kept as hashes."""
+"""Who may do what, what proves it, and an append-only log of what was done. Secrets are kept as hashes.
+
+The log's chain has a salted hash of who did what to whom; the words themselves are in `audit_said`, from where they can
+be erased.
+"""
 
 from __future__ import annotations
 
@@ -53,4 +57,13 @@ audit_log = Table(
     Column("details", JSON, nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
+)
+audit_said = Table(
+    "audit_said",
+    metadata,
+    Column("event", BIG, ForeignKey("audit_log.event"), primary_key=True, autoincrement=False),
+    Column("salt", String(32), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("about", String(200), nullable=False),
+    Column("details", JSON, nullable=False),
 )

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from trueline.config import PrivacyConfig
 from trueline.errors import InputError
 from trueline.feedback import tables as t
 from trueline.feedback.formats import FORMATS, Item, RowError
+from trueline.feedback.privacy.masking import masked_rows
 from trueline.feedback.screening.earlier import Earlier, Label, labels_of, stored_labels
 from trueline.feedback.screening.screen import NEAR, Near, Screen, Traits, chunks
 from trueline.feedback.store import Added, FeedbackStore
@@ -73,18 +75,23 @@ def import_file(
     dimensions: tuple[str, ...],
     on_progress: Callable[[Progress], None] = lambda progress: None,
     near: Near = "flag",
+    privacy: PrivacyConfig | None = None,
 ) -> ImportReport:
     """Read a file in one of FORMATS, 1,000 rows a transaction. InputError: an unknown format, a file of no use.
 
-    near: prompts that nearly read like another are flagged, or their rows skipped; off: not looked for.
+    near: prompts that nearly read like another are flagged, or their rows skipped; off: not looked for. privacy: what
+    becomes of personal data; marked where not given.
     """
+    privacy = privacy or PrivacyConfig()
     rows = reader(format_name)(path, dimensions)
+    if privacy.mask == "mask":
+        rows = masked_rows(rows, str(path))
     if near not in NEAR:
         raise InputError(f"near is {near!r}, must be one of {', '.join(NEAR)}")
     size = path.stat().st_size if path.exists() else 0
     running: _Import | None = None
     for batch in _batches(rows):  # the file's first rows come first, so that a file of no use changes nothing
-        running = running or _Import(store, path, Screen.open(store, near))
+        running = running or _Import(store, path, Screen.open(store, near, personal=privacy.mask != "off"))
         running.bring(batch)
         on_progress(Progress(running.rows, batch[-1].place, size))
     return running.report() if running else ImportReport(Added(), 0, ())

@@ -50,7 +50,7 @@ class FeedbackSnapshot:
 
     @cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(self._canonical().encode()).hexdigest()
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     def exchange(self, completion_id: str) -> Exchange:
         completion = self.completions[completion_id]
@@ -91,7 +91,7 @@ class FeedbackSnapshot:
         return tuple(sorted(found, key=lambda a: a.name))
 
     def save(self, path: Path) -> None:
-        durable.write_file(path, (json.dumps({"sha256": self.sha256}) + "\n" + self._canonical()).encode())
+        durable.write_file(path, (json.dumps({"sha256": self.sha256}) + "\n" + self.canonical).encode())
 
     @classmethod
     def load(cls, path: Path) -> FeedbackSnapshot:
@@ -120,7 +120,9 @@ class FeedbackSnapshot:
             tuple(Comparison(a, b, d, p, people[n], bad) for a, b, d, p, n, bad in data["comparisons"]),
         )
 
-    def _canonical(self) -> str:
+    @property
+    def canonical(self) -> str:
+        """The text whose sha256 it has."""
         data: dict[str, Any] = {
             "prompts": [
                 {"messages": [[m.role, m.content] for m in p.messages], "meta": dict(p.meta)}

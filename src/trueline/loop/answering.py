@@ -67,7 +67,7 @@ def replies(project: Project, policy: str, reference: str, target: Path | None =
     if reference != policy:
         other = load_policy(reference, trust_remote_code=trust)
         kl = sequence_kl(loaded, other, answers, project.config.policy.temperature)
-    tokens = np.array([len(t) for t in answers.answer_tokens])
+    tokens = np.array(answers.lengths)
     found = Replies(policy, reference, tuple(answers.exchanges), tokens, kl, _surprise(project, loaded))
     if target is not None:
         durable.write_json(target, _row(found))
@@ -75,8 +75,8 @@ def replies(project: Project, policy: str, reference: str, target: Path | None =
 
 
 def _surprise(project: Project, policy: Policy) -> Surprise | None:
-    """Of the scenario's held-out good replies; None where there is no scenario."""
-    if project.scenario is None:
+    """Of the scenario's held-out good replies; None where there are none."""
+    if project.scenario is None or project.scenario.held_out_text is None:
         return None
     texts = project.scenario.held_out_text(HELD_OUT_TEXTS, project.config.project.seed)
     asked = [encode_prompt(policy, e.prompt, project.config.policy.max_prompt_tokens) for e in texts]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from trueline.evaluate.by_kind import by_kind
 from trueline.evaluate.compare import summarise
 from trueline.evaluate.judges.base import Judge
 from trueline.evaluate.record import Answered, Verdicts
@@ -17,10 +18,14 @@ from trueline.evaluate.sample_size import advice
 from trueline.evaluate.story import Story
 from trueline.loop.answering import Replies
 from trueline.loop.project import Project
+from trueline.records import Prompt
+from trueline.scenarios.environments import is_played
+from trueline.scenarios.transcript import write_transcript
 
 Row = Mapping[str, Any]
 SHOWN = 60
 FLAG_BELOW = -1.0
+SIMULATED_USERS = "The users in these conversations are simulated, and their tools act in a sandbox, in memory alone."
 TRUTH_NOTE = "the scenario's known truth"
 
 
@@ -51,23 +56,26 @@ def evaluate(
     reward_models: Sequence[Row] = (),
     lineage: Row | None = None,
     story: Story | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Judge both sides and write the report folder; returns report.html. The judge must rate, not only compare."""
     config = project.config
     was, now = (rated(judge, side) for side in (before, after))
     both = answered(before, after)
     metrics = summarise(both, was, now, config.evaluate.bootstrap, config.project.seed)
+    metrics = {**metrics, **by_kind(both.prompts, was, now, config.evaluate.bootstrap, config.project.seed)}
     more = advice("win_rate", metrics["win_rate"])
     report = Report(
         title=title,
         metrics=metrics,
         judge=judge_note,
-        simulated=project.scenario is not None,
+        simulated=project.scenario is not None and bool(reward_models),
         samples=tuple(_samples(both, was, now)),
         # An algorithm that samples nothing is watched in some of its steps only.
         curves=tuple(row for row in curves if "reward" in row),
         reward_models=tuple(reward_models),
         lineage=lineage or {},
+        notes=(*((SIMULATED_USERS,) if any(map(is_played, both.prompts)) else ()), *notes),
         story=replace(story or Story(), advice=more.text if more else ""),
     )
     return write_report(report, target)
@@ -84,7 +92,7 @@ def _samples(both: Answered, before: Verdicts, after: Verdicts) -> Iterator[Samp
     flags = [_flags(side) for side in (before, after)]
     for i, prompt in enumerate(both.prompts[:SHOWN]):
         yield SampleRow(
-            prompt.messages[0].content if len(prompt.messages) == 1 else prompt.text,
+            _shown(prompt),
             both.before[i].text,
             both.after[i].text,
             dict(zip(before.scores.dimensions, before.scores.values[i].tolist(), strict=True)),
@@ -92,6 +100,12 @@ def _samples(both: Answered, before: Verdicts, after: Verdicts) -> Iterator[Samp
             bool(flags[0][i]),
             bool(flags[1][i]),
         )
+
+
+def _shown(prompt: Prompt) -> str:
+    if is_played(prompt):
+        return write_transcript(prompt.messages[-1:])
+    return prompt.messages[0].content if len(prompt.messages) == 1 else prompt.text
 
 
 def _flags(side: Verdicts) -> np.ndarray:

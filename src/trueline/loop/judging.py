@@ -1,10 +1,10 @@
-"""The judges of a training run: the learned reward through the objective, with the known truth beside it, and the
-border of a constraint; what a held-out judge is asked.
+"""The judges of a training run: the learned reward and what is checked by rule through the objective, with the known
+truth beside it, and the border of a constraint; what a held-out judge is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +13,38 @@ from trueline.align.judgement import Judge, Judgement
 from trueline.config import Config
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.checked import Check
 from trueline.loop.project import Project
 from trueline.records import Exchange, Prompt
 from trueline.reward.base import RewardModel
 from trueline.reward.border import Border, fit_border
 from trueline.reward.objective import Objective
 from trueline.reward.registry import load_reward, new_reward
-from trueline.scenarios.base import Truth
+from trueline.scenarios.base import Graded
 
 
 def make_judge(
-    reward: RewardModel, config: Config, truth: Callable[[Exchange], Truth] | None, border: Border | None = None
+    reward: RewardModel,
+    config: Config,
+    truth: Callable[[Exchange], Graded] | None,
+    border: Border | None = None,
+    checks: Mapping[str, Check] | None = None,
 ) -> Judge:
-    """Rewards and, with a border, costs come from the learned model alone; the truth is watched, never learned from."""
+    """Rewards come from the learned model and from the checks, costs, with a border, from the learned model alone; the
+    truth is watched, never learned from. checks: those of `checks_of`; each brings a metric, check_NAME, its mean.
+    """
     weights = {d: config.objective.weights.get(d, 0.0) for d in reward.dimensions}
-    objective = Objective(weights, config.objective.unfinished_penalty, config.objective.clip)
+    objective = Objective(weights, config.objective.unfinished_penalty, config.objective.clip, config.objective.checks)
 
     def judge(exchanges: Sequence[Exchange]) -> Judgement:
         scores = reward.score(exchanges)
         finished = np.array([e.completion.finish == "stop" for e in exchanges])
-        rewards = objective.total(scores, finished, [e.completion.text for e in exchanges])
+        checked = {name: check(exchanges) for name, check in (checks or {}).items()}
+        rewards = objective.total(scores, finished, [e.completion.text for e in exchanges], checked)
         metrics = {"reward": float(rewards.mean()), "eos_share": float(finished.mean())}
         for i, dimension in enumerate(scores.dimensions):
             metrics[f"reward_{dimension}"] = float(scores.values[:, i].mean())
+        metrics |= {f"check_{name}": float(values.mean()) for name, values in checked.items()}
         if scores.std is not None:
             metrics["doubt"] = float(scores.std.mean())
         if truth is not None:
@@ -45,14 +54,14 @@ def make_judge(
     return judge
 
 
-def truth_metrics(truths: Sequence[Truth]) -> dict[str, float]:
-    return {
-        "true_quality": float(np.mean([t.quality for t in truths])),
-        "true_safety": float(np.mean([t.safety for t in truths])),
-        "true_consistency": float(np.mean([t.consistency for t in truths])),
-        "unsafe_share": float(np.mean([not t.safe for t in truths])),
-        "consistent_share": float(np.mean([t.consistent for t in truths])),
-    }
+def truth_metrics(truths: Sequence[Graded]) -> dict[str, float]:
+    """true_<dimension>, and the shares of the verdicts that there are."""
+    found = {f"true_{d}": float(np.mean([t.grade(d) for t in truths])) for d in truths[0].dimensions}
+    if all(t.safe is not None for t in truths):
+        found["unsafe_share"] = float(np.mean([not t.safe for t in truths]))
+    if all(t.consistent is not None for t in truths):
+        found["consistent_share"] = float(np.mean([t.consistent for t in truths]))
+    return found
 
 
 def learn_border(config: Config, snapshot: FeedbackSnapshot) -> Border:

@@ -14,9 +14,12 @@ from trueline.loop.deciding import Decided
 from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project
+from trueline.loop.provenance import HEAD, head_line
+from trueline.loop.red_team import doubts, notes
 from trueline.loop.stages import teaching_parts, versions
 from trueline.loop.telling import Version, story_of
 from trueline.reward.base import FitReport
+from trueline.reward.registry import load_reward
 
 ANSWERS, VERDICTS = "answers.json", "verdicts"
 
@@ -80,8 +83,10 @@ def report_rounds(project: Project, rounds: Sequence[Round], shown: Round, targe
             "people behind its reward": _people(project, shown),
             "labels (snapshot sha256)": shown.reward.snapshot_sha256,
             **{f"version of {name}": v for name, v in versions().items()},
+            HEAD: head_line(project),
         },
         story=story_of(told, judges[0], found, resamples, seed),
+        notes=[*notes(project.config), *doubts(load_reward(shown.folder / "reward"), project, snapshot)],
     )
 
 

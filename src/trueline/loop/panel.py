@@ -15,6 +15,7 @@ from trueline.evaluate.judges.agreement import agreement_with_people, verdict_ag
 from trueline.evaluate.judges.base import Judge
 from trueline.evaluate.judges.model import INSTRUCTION, model_judge
 from trueline.evaluate.judges.people import PeopleJudge
+from trueline.evaluate.judges.played import PlayedJudge
 from trueline.evaluate.judges.remembered import Remembered
 from trueline.evaluate.judges.reward import RewardJudge
 from trueline.evaluate.judges.rules import read_rules
@@ -30,14 +31,17 @@ from trueline.records import Exchange
 from trueline.reward.registry import load_reward
 
 MOST_COMPARED = 200
-OF_PROMPTS: Mapping[str, Judge] = {"facts": ToldJudge(), "form": VerseJudge()}
+OF_PROMPTS: Mapping[str, Judge] = {"facts": ToldJudge(), "form": VerseJudge(), "environment": PlayedJudge()}
 """Judges of the prompts whose meta has such a key."""
 
 
 def judge_of(project: Project, held_out: Path, memory: Path | None = None) -> Judge:
-    """Whose word counts: the scenario's known truth where there is one, else the held-out reward model. memory: where
-    it keeps what it has said, so that it says each thing once.
+    """Whose word counts: the scenario's known truth where there is one, else the held-out reward model; where that has
+    learned nothing, the success of what is played. memory: where it keeps what it has said, so that it says each thing
+    once.
     """
+    if project.scenario is None and not load_reward(held_out).dimensions:
+        return PlayedJudge()
     if project.scenario is None:
         return _reward_judge(held_out, "the held-out reward model", memory)
     dimensions = project.config.project.dimensions
@@ -51,9 +55,10 @@ def panel(project: Project, held_out: Path, trained_on: Path, memory: Path | Non
     """
     config = project.config
     found = [judge_of(project, held_out, memory)]
-    if project.scenario is not None:
+    if project.scenario is not None and load_reward(held_out).dimensions:
         found.append(_reward_judge(held_out, "the held-out reward model", memory))
-    found.append(_reward_judge(trained_on, "the reward that training maximised", memory))
+    if load_reward(trained_on).dimensions:
+        found.append(_reward_judge(trained_on, "the reward that training maximised", memory))
     if config.evaluate.rules:
         rules = project.folder / Path(config.evaluate.rules).name
         found.append(Remembered.of(read_rules(rules), [_digest(rules)], memory))
@@ -62,7 +67,8 @@ def panel(project: Project, held_out: Path, trained_on: Path, memory: Path | Non
         found.append(Remembered.of(model_judge(config), identity, memory))
     if project.scenario is None:
         asked = held_out_prompts(project)
-        found += [judge for key, judge in OF_PROMPTS.items() if any(key in prompt.meta for prompt in asked)]
+        asking = [judge for key, judge in OF_PROMPTS.items() if any(key in prompt.meta for prompt in asked)]
+        found += [judge for judge in asking if judge not in found]
     return found
 
 

@@ -51,9 +51,10 @@ class Project:
         """Where the policy that everything starts from is: a folder or a hub name."""
         model = self.config.policy.model
         if model == "scenario":
-            if self.scenario is None:
+            if self.scenario is None or self.scenario.policy_folder is None:
+                none = "there is none" if self.scenario is None else f"{self.scenario.name} comes without a policy"
                 raise InputError(
-                    f"{self.folder / settings.FILE_NAME}: policy.model is 'scenario' but there is none; name a model"
+                    f"{self.folder / settings.FILE_NAME}: policy.model is 'scenario' but {none}; name a model"
                 )
             return str(self.scenario.policy_folder)
         local = self.folder / model
@@ -61,16 +62,18 @@ class Project:
 
     def prompts(self, n: int, split: Split, seed: int, *, may_lack: bool = False) -> list[Prompt]:
         """n prompts of a split (all of them where there are fewer): the scenario's; else those imported without an
-        answer; else all, those that came with labelled answers too. InputError where there are none, unless
-        they may lack.
+        answer; else all, those that came with labelled answers too. Never what users of a served model asked: who asks
+        is not to decide what is trained on. InputError where there are none, unless they may lack.
         """
         if self.scenario is not None:
             return self.scenario.prompts(n, split, seed)
         from trueline.feedback.store import FeedbackStore
+        from trueline.feedback.users import of_user
         from trueline.policy.randomness import generator
 
         with FeedbackStore.open(self.store_path) as store:
-            found = sorted(in_split(store.open_prompts() or store.prompts(), split), key=lambda p: p.id)
+            own = [p for p in store.open_prompts() if not of_user(p)] or [p for p in store.prompts() if not of_user(p)]
+            found = sorted(in_split(own, split), key=lambda p: p.id)
         if not found and not may_lack:
             raise InputError(f"{self.store_path}: no prompts in the {split} split; import some with `trueline import`")
         order = generator("prompts", split, seed).permutation(len(found))

@@ -17,9 +17,12 @@ def card_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.card.md")
 
 
-def write_short_card(folder: Path, snapshot: FeedbackSnapshot, fit: FitReport, audit: Sequence[str] = ()) -> Path:
+def write_short_card(
+    folder: Path, snapshot: FeedbackSnapshot, fit: FitReport, audit: Sequence[str] = (), warnings: Sequence[str] = ()
+) -> Path:
     """The card as it can be told right after a fit; the same fit writes the same bytes."""
-    return write_card(Card(folder.name, settings_of(folder), snapshot, fit, audit=audit), card_of(folder))
+    card = Card(folder.name, settings_of(folder), snapshot, fit, audit=audit, warnings=warnings)
+    return write_card(card, card_of(folder))
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

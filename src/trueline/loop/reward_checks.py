@@ -17,9 +17,8 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.project import Project
 from trueline.loop.stages import labels_of
 from trueline.records import Exchange
-from trueline.reward.base import Attribution, RewardModel
+from trueline.reward.base import RewardModel
 from trueline.reward.counterfactuals import read_table
-from trueline.reward.familiarity import Familiarity
 from trueline.reward.registry import load_reward
 
 
@@ -37,43 +36,10 @@ class Learned:
         folder = project.reward_folder(name)
         return cls(folder, load_reward(folder), FeedbackSnapshot.load(labels_of(folder)))
 
-    def familiarity(self) -> Familiarity:
-        """What answers like those it learned from look like; worked out once, and kept beside the model."""
-        target = self.folder.with_name(self.folder.name + ".familiarity.safetensors")
-        found = Familiarity.load(target, self.snapshot.sha256)
-        if found is None:
-            found = Familiarity.fit([e.completion.text for e in self.seen()])
-            found.save(target, self.snapshot.sha256)
-        return found
-
     def seen(self) -> list[Exchange]:
         """What it learned from, the validation split too."""
         parts = [self.snapshot.split(name) for name in ("train", "validation")]
         return [part.exchange(i) for part in parts for i in part.completions]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """scores, std: by dimension; std is None without an ensemble; unfamiliar: None where it cannot be told."""
-
-    attribution: Attribution
-    scores: tuple[float, ...]
-    std: tuple[float, ...] | None
-    unfamiliar: bool | None
-
-
-def explain(learned: Learned, exchange: Exchange) -> Explanation:
-    scores = learned.model.score([exchange])
-    try:
-        unfamiliar = bool(learned.familiarity().unfamiliar([exchange.completion.text])[0])
-    except InputError:
-        unfamiliar = None
-    return Explanation(
-        learned.model.explain(exchange),
-        tuple(scores.values[0].tolist()),
-        None if scores.std is None else tuple(scores.std[0].tolist()),
-        unfamiliar,
-    )
 
 
 @dataclass(frozen=True)

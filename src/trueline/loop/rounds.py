@@ -33,6 +33,8 @@ from trueline.loop.lock import only_loop
 from trueline.loop.loop_report import VERDICTS, Round, replies_of, report_loop, report_rounds
 from trueline.loop.panel import judge_of
 from trueline.loop.project import Project, relative
+from trueline.loop.provenance import note_head, record
+from trueline.loop.red_team import doubts, notes, refuse_inverted_rules
 from trueline.loop.stages import (
     collect_stage,
     continue_align,
@@ -43,6 +45,7 @@ from trueline.loop.stages import (
     versions,
 )
 from trueline.reward.base import DimensionFit
+from trueline.reward.registry import load_reward
 
 Say = Callable[[str], None]
 
@@ -52,6 +55,7 @@ def run_loop(project: Project, folder: Path, rounds: int, say: Say, on_step: Cal
     if project.config.align.engine == "rllib":
         raise InputError("align.engine: a loop steers our own algorithms, and RLlib has others; set it to local or ray")
     if not (folder / "run.json").exists():
+        refuse_inverted_rules(project)
         durable.write_json(
             folder / "run.json",
             {
@@ -69,6 +73,8 @@ def continue_loop(folder: Path, say: Say, on_step: Callable[[Row], None]) -> Pat
     run = read_run(folder, "loop")
     project = Project(folder.resolve().parent.parent, Config.model_validate(run["config"]))
     budget = Budget(project.config.loop.labels, project.config.loop.hours)
+    for note in notes(project.config):
+        say(f"warning: {note}")
     with only_loop(project.folder, folder.name):
         durable.remove_pending(folder)
         finished: list[Round] = []
@@ -78,7 +84,14 @@ def continue_loop(folder: Path, say: Say, on_step: Callable[[Row], None]) -> Pat
                 break
             say(f"\nRound {number} of {run['rounds']}")
             finished.append(_round(project, folder, number, finished, budget, say, on_step))
-        return report_loop(project, folder, finished)
+        report = report_loop(project, folder, finished)
+        record(project, "report", report.parent, {"policy": (_kept(finished) or finished[-1]).policy})
+        return report
+
+
+def _kept(rounds: Sequence[Round]) -> Round | None:
+    """The last one whose policy was promoted."""
+    return next((r for r in reversed(rounds) if r.decided.facts.promoted), None)
 
 
 def _over(finished: Sequence[Round], budget: Budget) -> str:
@@ -107,13 +120,18 @@ def _round(
     n = _prompts(config, before, budget)
     learned = before[-1].folder / "reward" if before else None
     snapshot = collect_stage(steered, policy, n, seed, number, here / "snapshot.jsonl", say, learned)
+    record(project, "snapshot", here / "snapshot.jsonl", {})
     _say_labels(snapshot, before, say)
     taught, judged = teaching_parts(steered, snapshot)
     reward = fit_stage(taught, config, here / "reward")
     judge = fit_stage(judged, config, here / "judge")
+    for name in ("reward", "judge"):
+        record(project, "reward", here / name, {"labels": here / "snapshot.jsonl"})
     for name, report in (("reward", reward), ("judge", judge)):
         shown = ", ".join(f"{d} {_held_out(fit)}" for d, fit in report.dimensions.items())
         say(f"  {name} model, held-out accuracy on pairs: {shown}")
+    for doubt in doubts(load_reward(here / "reward"), steered, taught):
+        say(f"  warning: {doubt}")
     start_align(steered, here / "align", policy, here / "reward", seed * 100 + number, taught, judge=here / "judge")
     trained = continue_align(here / "align", on_step)
     if (here / FILE).exists():
@@ -130,7 +148,8 @@ def _round(
         write_decision(here, decided)
     done = Round(number, here, trained, reward, judge, decided)
     report_rounds(project, [*before, done], done, here / "report", f"round {number}")
-    _promote(folder, [*before, done], taught, judged)
+    record(project, "report", here / "report", {"policy": trained})
+    _promote(project, folder, [*before, done], taught, judged)
     _say_decision(decided, say)
     return done
 
@@ -143,13 +162,17 @@ def _prompts(config: Config, before: list[Round], budget: Budget) -> int:
     return max(1, budget.prompts(config.collect.prompts_later, before[-1].decided.facts.labels, asked))
 
 
-def _promote(folder: Path, rounds: Sequence[Round], taught: FeedbackSnapshot, judged: FeedbackSnapshot) -> None:
-    """promoted.json: the policy that the loop stands by, with the labels and people behind it."""
-    done = rounds[-1]
-    if not done.decided.facts.promoted:
+def _promote(
+    project: Project, folder: Path, rounds: Sequence[Round], taught: FeedbackSnapshot, judged: FeedbackSnapshot
+) -> None:
+    """promoted.json: the policy that the loop stands by, with the labels and people behind it. A loop that is gone
+    through again does not fall back to an earlier one.
+    """
+    done, file = rounds[-1], folder / "promoted.json"
+    if not done.decided.facts.promoted or (file.exists() and durable.read_json(file)["round"] > done.number):
         return
     durable.write_json(
-        folder / "promoted.json",
+        file,
         {
             "round": done.number,
             "policy": relative(str(done.policy), folder),
@@ -158,6 +181,8 @@ def _promote(folder: Path, rounds: Sequence[Round], taught: FeedbackSnapshot, ju
             "judge": _behind(judged),
         },
     )
+    record(project, "promoted", file, {"policy": done.policy}, again=True)
+    note_head(project, folder)
 
 
 def _behind(snapshot: FeedbackSnapshot) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trueline.align.journal import read_metrics
+from trueline.config import Config
 from trueline.errors import InputError
 from trueline.evaluate.judges.people import PeopleJudge
 from trueline.evaluate.story import Story
@@ -16,6 +17,8 @@ from trueline.loop.answering import replies
 from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project, absolute
+from trueline.loop.provenance import HEAD, head_line, record
+from trueline.loop.red_team import notes, said, warning
 from trueline.loop.stages import labels_of, read_fit, read_run
 
 
@@ -36,7 +39,7 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, as
             people.ask(old.exchanges, new.exchanges)
             judges.append(people)
         found = heard(judges, old.exchanges, new.exchanges, store.snapshot(), run["seed"])
-    return evaluate(
+    report = evaluate(
         project,
         old,
         new,
@@ -45,10 +48,21 @@ def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, as
         title=f"{folder.name}: the policy before and after {run['config']['align']['algorithm'].upper()}",
         judge_note=TRUTH_NOTE if project.scenario else _who_judges(taught, judge),
         curves=read_metrics(folder),
-        reward_models=[{"model": p.name, **asdict(read_fit(p))} for p in dict.fromkeys((taught, judge))],
-        lineage=lineage_of(run, before),
+        reward_models=[
+            {"model": p.name, **asdict(fit)} for p in dict.fromkeys((taught, judge)) if (fit := read_fit(p)).dimensions
+        ],
+        lineage=lineage_of(run, before) | {HEAD: head_line(project)},
         story=Story(judges=found),
+        notes=_notes(Config.model_validate(run["config"]), folder),
     )
+    record(project, "report", report.parent, {"policy": folder / "policy", "judge": judge}, again=True)
+    return report
+
+
+def _notes(config: Config, folder: Path) -> list[str]:
+    """A policy that came from a red team's is one, whatever its own project says."""
+    reason = said(folder)
+    return list(dict.fromkeys([*([warning(reason)] if reason else []), *notes(config)]))
 
 
 def _who_judges(taught: Path, judge: Path) -> str:

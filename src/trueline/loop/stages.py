@@ -20,12 +20,16 @@ from trueline.engines.choose import run as run_on_engine
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
+from trueline.feedback.users import within_share
 from trueline.loop.asking import ask_where_unsure
+from trueline.loop.checked import checks_of, rules_file
 from trueline.loop.collecting import Panels, collect
 from trueline.loop.judging import learn_border, make_judge, prompts_to_check
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.people import halves, wait_for_people
 from trueline.loop.project import Project, absolute, relative
+from trueline.loop.provenance import project_above, record
+from trueline.loop.red_team import notes, refuse_inverted_rules, said
 from trueline.loop.reward_card import audit_findings, write_short_card
 from trueline.policy.load import load_policy
 from trueline.reward.base import DimensionFit, FitReport
@@ -75,7 +79,7 @@ def collect_stage(
 
 def fit_stage(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
     """Fit a reward model on a snapshot and save it, or read what an earlier call left."""
-    return read_fit(target) if _fit_note(target).exists() else fit(snapshot, config, target)
+    return read_fit(target) if fit_note(target).exists() else fit(snapshot, config, target)
 
 
 def fit(snapshot: FeedbackSnapshot, config: Config, target: Path, audit: Sequence[str] = ()) -> FitReport:
@@ -84,15 +88,17 @@ def fit(snapshot: FeedbackSnapshot, config: Config, target: Path, audit: Sequenc
     """
     model = new_reward(config.reward, config.project.dimensions)
     report = model.fit(snapshot)
-    _fit_note(target).unlink(missing_ok=True)
+    fit_note(target).unlink(missing_ok=True)
     model.save(target)
-    write_short_card(target, snapshot, report, audit)
-    durable.write_json(_fit_note(target), asdict(report))
+    write_short_card(target, snapshot, report, audit, notes(config))
+    durable.write_json(fit_note(target), asdict(report))
     return report
 
 
 def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
-    """Learn from the labels of some people, or of everybody where none are named, as the store holds them now."""
+    """Learn from the labels of some people, or of everybody where none are named, as the store holds them now; of each
+    user of a served model no more than may count.
+    """
     with FeedbackStore.open(project.store_path) as store:
         snapshot = store.snapshot()
     known = {a.name for a in snapshot.annotators}
@@ -100,9 +106,12 @@ def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
         raise InputError(
             f"--annotators: nobody called {unknown[0]!r} has labelled; there is {', '.join(sorted(known))}"
         )
-    learned = snapshot.by_annotators(people) if people else snapshot
+    learned = within_share(snapshot.by_annotators(people) if people else snapshot)
     learned.save(labels_of(target))
-    return fit(learned, project.config, target, audit_findings(project.folder))
+    report = fit(learned, project.config, target, audit_findings(project.folder))
+    record(project, "snapshot", labels_of(target), {}, again=True)
+    record(project, "reward", target, {"labels": labels_of(target)}, again=True)
+    return report
 
 
 def labels_of(target: Path) -> Path:
@@ -110,26 +119,30 @@ def labels_of(target: Path) -> Path:
     return target.with_name(target.name + ".snapshot.jsonl")
 
 
-def _fit_note(target: Path) -> Path:
+def fit_note(target: Path) -> Path:
+    """Where the report of a reward model's fit lies."""
     return target.with_name(target.name + ".json")
 
 
 def read_fit(target: Path) -> FitReport:
     """The report of a fit; InputError where it is missing."""
     try:
-        data = durable.read_json(_fit_note(target))
+        data = durable.read_json(fit_note(target))
         dimensions = {name: DimensionFit(**found) for name, found in data["dimensions"].items()}
         return FitReport(dimensions, data["snapshot_sha256"], data["seconds"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{_fit_note(target)}: cannot be read ({error}); fit the model again with `trueline reward`"
+            f"{fit_note(target)}: cannot be read ({error}); fit the model again with `trueline reward`"
         ) from error
 
 
 def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
-    """The teachers' labels and the judges' labels: other people judge than teach, where there are others."""
+    """The teachers' labels and the judges' labels: other people judge than teach, where there are others; in each part
+    no more of a user's than may count.
+    """
     if project.labelled_by_people:
-        return halves(snapshot)
+        taught, judged = halves(snapshot)
+        return within_share(taught), within_share(judged)
     panels = Panels.of(project.config.collect.annotators, project.config.project.seed)
     return (
         snapshot.by_annotators({p.name for p in panels.teachers}),
@@ -158,6 +171,9 @@ def start_align(
         return
     settings = project.config.align
     require_samples(settings)
+    checks_of(project)  # what is wrong with one is said before anything is written
+    refuse_inverted_rules(project)
+    inherited = None if project.config.project.red_team else said(Path(policy))
     held_out = [] if judge is None else prompts_to_check(project, reward, judge, seed)
 
     def labels() -> FeedbackSnapshot:
@@ -165,11 +181,13 @@ def start_align(
 
     border = learn_border(project.config, labels()) if settings.constraint.dimension else None
     if not ALGORITHMS[settings.algorithm].on_policy:
-        durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project.config, reward, labels())])
+        durable.write_json(folder / "data.json", [unit_row(u) for u in _labelled(project, reward, labels())])
     prompts = project.prompts(settings.steps * settings.prompts_per_step, "train", seed * 1000 + 900)
     durable.write_json(folder / "prompts.json", [prompt_row(p) for p in prompts])
     if held_out:
         durable.write_json(folder / "held_out.json", [prompt_row(p) for p in held_out])
+    if "rules" in project.config.objective.checks:  # the run ends by the rules that it began with
+        durable.write_file(folder / rules_file(project).name, rules_file(project).read_bytes())
     durable.write_json(
         folder / "run.json",
         {
@@ -182,14 +200,16 @@ def start_align(
             "seed": seed,
             "config": project.config.model_dump(mode="json"),
             "versions": versions(),
+            **({"red_team": inherited} if inherited else {}),
         },
     )
 
 
-def _labelled(config: Config, reward: Path, snapshot: FeedbackSnapshot) -> list[Unit]:
+def _labelled(project: Project, reward: Path, snapshot: FeedbackSnapshot) -> list[Unit]:
+    config = project.config
     if ALGORITHMS[config.align.algorithm].learns_from == "pairs":
         return labelled_pairs(snapshot, config.objective.weights)
-    return labelled_answers(snapshot, make_judge(load_reward(reward), config, None))
+    return labelled_answers(snapshot, make_judge(load_reward(reward), config, None, checks=checks_of(project)))
 
 
 def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
@@ -205,14 +225,27 @@ def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: No
         raise InputError(
             f"{folder}: prompts.json, held_out.json or data.json cannot be read ({error}); start the run again"
         ) from error
-    scenario = Project(folder, config).scenario
+    here = Project(folder, config)  # the files that checks read are copied into the run
+    scenario, checks = here.scenario, checks_of(here)
     border = next((Border(d, *line) for d, line in run.get("border", {}).items()), None)
     reward = load_reward(Path(absolute(run["reward"], folder)))
-    judge = make_judge(reward, config, scenario.truth if scenario else None, border)
-    held_out = (make_judge(load_reward(Path(absolute(run["judge"], folder))), config, None), asked) if asked else None
+    judge = make_judge(reward, config, scenario.truth if scenario else None, border, checks)
+    held_out = None
+    if asked:
+        other = load_reward(Path(absolute(run["judge"], folder)))
+        held_out = make_judge(other, config, None, checks=checks), asked
     policy, reference = (absolute(run[name], folder) for name in ("policy", "reference"))
     task = AlignTask(policy, reference, prompts, judge, config, run["seed"], units, held_out)
-    return run_on_engine(task, folder, on_step)
+    from trueline.loop.policy_card import leave_card  # it reads runs by what this file says of them
+
+    trained = run_on_engine(task, folder, on_step)
+    leave_card(folder)
+    if project := project_above(folder, config):
+        came = {role: absolute(run[role], folder) for role in ("reward", "policy", "reference")}
+        record(
+            project, "policy", trained, {"reward": came["reward"], "start": came["policy"], "base": came["reference"]}
+        )
+    return trained
 
 
 def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:

@@ -41,4 +41,5 @@ def _fill(folder: Path, pack: Pack) -> ImportReport:
         shutil.copyfile(path, folder / path.name)
     durable.write_file(folder / settings.FILE_NAME, settings.render(pack.config).encode())
     with FeedbackStore.open(settings.store_place(folder, pack.config)) as store:
-        return import_file(store, "jsonl", folder / PROMPTS, pack.config.project.dimensions)
+        dimensions, privacy = pack.config.project.dimensions, pack.config.privacy
+        return import_file(store, "jsonl", folder / PROMPTS, dimensions, privacy=privacy)

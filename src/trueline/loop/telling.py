@@ -65,7 +65,7 @@ def _bend(points: Sequence[Checkpoint]) -> Bend | None:
         return None
     gain = np.array([p.judge - points[0].judge for p in points])
     found = fit_curve("rl", np.array([p.kl for p in points]), gain)
-    if found.r_squared < WORTH_SHOWING:
+    if not found.r_squared >= WORTH_SHOWING:  # nan where no judge ever saw a difference
         return None
     peak = None if found.peak is None else float(found.peak**2)
     return Bend(found.alpha, found.beta, peak, found.r_squared)

@@ -46,6 +46,25 @@ def _by_template(tokenizer: Any, turns: list[dict[str, str]]) -> list[int]:
     return list(tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"])
 
 
+def encode_turn(policy: Policy, turn: Message) -> list[int]:
+    """The tokens that follow an assistant's end token where somebody else speaks next, up to where it goes on.
+
+    A chat template is asked for a whole conversation, of which they are the end; one that refuses the role gets a user.
+    """
+    before = (Message("user", "a"), Message("assistant", "b"))
+    try:
+        ids, opened = _encode(policy, (*before, turn)), _encode(policy, before[:1])
+    except TemplateError:
+        ids, opened = _encode(policy, (*before, Message("user", turn.content))), _encode(policy, before[:1])
+    if ids[: len(opened)] == opened:
+        end = next((i for i in range(len(opened), len(ids)) if ids[i] in policy.end_ids), None)
+        if end is not None:
+            return ids[end + 1 :]
+    # Plain text, which has no end token between turns.
+    text = f"\n\n{turn.role.title()}: {turn.content}\n\nAssistant:"
+    return list(policy.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
 def encode_answer(policy: Policy, text: str) -> list[int]:
     """An answer's tokens with the end token behind them."""
     ids = policy.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)

@@ -47,21 +47,28 @@ class Policy:
         return tuple(dict.fromkeys(int(i) for i in (self.tokenizer.eos_token_id, *ids) if i is not None))
 
 
-def load_policy(name: str | Path, *, trust_remote_code: bool = False, device: str | None = None) -> Policy:
-    """Load a folder or a hub name; fp32 on a CPU, bf16 where an accelerator has it. InputError says what is wrong."""
+def usual_precision(device: str) -> torch.dtype:
+    """fp32 on a CPU, bf16 where an accelerator has it."""
+    return torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def load_policy(
+    name: str | Path, *, trust_remote_code: bool = False, device: str | None = None, dtype: torch.dtype | None = None
+) -> Policy:
+    """Load a folder or a hub name, in the device's usual precision. InputError says what is wrong."""
     folder = Path(name)
     require_whole_model(folder)
     if not folder.is_dir() and (str(name).startswith(("/", ".", "~")) or len(folder.parts) > 2):
         raise InputError(f"{name}: no such folder; policy.model must be a model folder or a hub name")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    dtype = dtype or usual_precision(device)
     options = {"trust_remote_code": trust_remote_code}
     try:
         config = AutoConfig.from_pretrained(name, **options)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-        tokenizer = _load_tokenizer(name, options)
+        tokenizer = load_tokenizer(name, trust_remote_code=trust_remote_code)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
@@ -92,8 +99,9 @@ def save_policy(policy: Policy, folder: Path) -> None:
     policy.tokenizer.save_pretrained(folder)
 
 
-def _load_tokenizer(name: str | Path, options: dict[str, Any]) -> Any:
+def load_tokenizer(name: str | Path, *, trust_remote_code: bool = False) -> Any:
     """As its file says: AutoTokenizer would give a Qwen2 its family's splitting of words, whatever the file has."""
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     declared = get_tokenizer_config(name).get("tokenizer_class")
     whole = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
     return (PreTrainedTokenizerFast if whole else AutoTokenizer).from_pretrained(name, padding_side="left", **options)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 
+from trueline import durable
 from trueline.policy.load import Policy
 
 SEED = 0
+ADAPTER = "adapter"
+"""The folder inside a trained policy's that keeps its matrices apart, which merging would lose."""
 
 
 def add_lora(policy: Policy, rank: int) -> Policy:
@@ -28,6 +32,20 @@ def merge_lora(policy: Policy) -> Policy:
     if not hasattr(policy.model, "merge_and_unload"):
         return policy
     return replace(policy, model=policy.model.merge_and_unload())
+
+
+def save_adapter(policy: Policy, folder: Path) -> None:
+    """The matrices alone, as peft reads them, into a new folder that does not tell where their base lay."""
+    model = policy.model
+    model.save_pretrained(folder, save_embedding_layers=False)  # "auto" would ask the hub about the base model
+    (folder / "README.md").unlink(missing_ok=True)  # peft's, with nothing filled in
+    name_base(folder, Path(policy.name).name)
+
+
+def name_base(folder: Path, name: str) -> None:
+    """Say in an adapter's adapter_config.json what it belongs to."""
+    path = folder / "adapter_config.json"
+    durable.write_json(path, {**durable.read_json(path), "base_model_name_or_path": name})
 
 
 def without_lora(policy: Policy) -> Policy:

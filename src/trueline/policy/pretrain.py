@@ -44,7 +44,10 @@ HEAD_WIDTH = 32
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Widths in numbers, vocabulary and context in tokens, batch in rows of at most `context` tokens."""
+    """Widths in numbers, vocabulary and context in tokens, batch in rows of at most `context` tokens.
+
+    characters: a token is one Chinese character at the most (`train_tokenizer`).
+    """
 
     layers: int = 4
     width: int = 192
@@ -54,6 +57,7 @@ class PretrainSettings:
     learning_rate: float = 2e-3
     context: int = 256
     seed: int = 0
+    characters: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,8 @@ def _stored_tokenizer(run: Path, origin: Mapping[str, Any]) -> Any:
 def _new_tokenizer(documents: Sequence[Document], settings: PretrainSettings) -> Any:
     """With role tokens only where there are chats."""
     texts = (text for d in documents for text in d.texts)
-    return train_tokenizer(texts, settings.vocabulary, chat=any(d.messages for d in documents))
+    chat = any(d.messages for d in documents)
+    return train_tokenizer(texts, settings.vocabulary, chat=chat, characters=settings.characters)
 
 
 def _check_enough(file: Path, rows: Sequence[Row], settings: PretrainSettings) -> None:

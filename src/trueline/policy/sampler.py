@@ -53,7 +53,7 @@ def sample(
     Returns one list of k samples for each prompt. A sample depends on its prompt, its key and the weights alone.
     """
     k, device = len(keys[0]), policy.device
-    decoder = _decoder(policy, prompts, k, max_new_tokens, shape is not None)
+    decoder = start_decoder(policy, prompts, k, max_new_tokens, shape is not None)
     noise = torch.from_numpy(np.stack([uniforms(max_new_tokens, *key) for row in keys for key in row])).to(device)
     ends = torch.tensor(policy.end_ids, device=device)
     n = len(noise)
@@ -64,7 +64,7 @@ def sample(
     finished = torch.zeros(n, dtype=torch.bool, device=device)
     logits, hidden = decoder.first
     for t in range(max_new_tokens):
-        token, logprob = draw(_shaped(logits, hidden, shape), noise[rows, t], temperature, top_p)
+        token, logprob = draw(shaped(logits, hidden, shape), noise[rows, t], temperature, top_p)
         tokens[rows, t], logprobs[rows, t] = token, logprob
         over = torch.isin(token, ends)
         if stop:
@@ -104,13 +104,13 @@ def stream(
 
     What may be the beginning of a stop text, or of a character of several tokens, waits for its end.
     """
-    decoder = _decoder(policy, [prompt], 1, max_new_tokens, policy.shape is not None)
+    decoder = start_decoder(policy, [prompt], 1, max_new_tokens, policy.shape is not None)
     noise = torch.from_numpy(uniforms(max_new_tokens, *key)).to(policy.device)
     found: list[int] = []
     told = ""
     logits, hidden = decoder.first
     for t in range(max_new_tokens):
-        token, _ = draw(_shaped(logits, hidden, policy.shape), noise[t : t + 1], temperature, top_p)
+        token, _ = draw(shaped(logits, hidden, policy.shape), noise[t : t + 1], temperature, top_p)
         found.append(int(token))
         text = policy.tokenizer.decode(found, skip_special_tokens=True)
         at = min((i for s in stop if (i := text.find(s)) >= 0), default=-1)
@@ -177,14 +177,14 @@ def _nucleus(logits: Tensor, share: float) -> Tensor:
     return logits.masked_fill(unlikely, -torch.inf)
 
 
-def _decoder(policy: Policy, prompts: Sequence[Sequence[int]], k: int, room: int, hidden: bool) -> Decoder:
+def start_decoder(policy: Policy, prompts: Sequence[Sequence[int]], k: int, room: int, hidden: bool) -> Decoder:
     longest = max(map(len, prompts))
     require_room(policy, longest, room)
     kind: type[Decoder] = LlamaDecoder if serves(policy, longest + room) else AnyDecoder
     return kind.start(policy, prompts, k, room, hidden)
 
 
-def _shaped(logits: Tensor, hidden: Tensor | None, shape: Shape | None) -> Tensor:
+def shaped(logits: Tensor, hidden: Tensor | None, shape: Shape | None) -> Tensor:
     if shape is None:
         return logits
     assert hidden is not None

@@ -17,6 +17,7 @@ PAD, END = "<|pad|>", "<|end|>"
 ROLE_TOKENS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
 
 _PIECES = r" ?\d{1,2}| ?[^\s\d\p{P}\p{S}]+| ?[\p{P}\p{S}]+|\s"
+_CHARACTERS = r" ?\d{1,2}|\p{Han}| ?[^\s\d\p{P}\p{S}\p{Han}]+| ?[\p{P}\p{S}]+|\s"
 _TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}"
     "{% if m['role'] == 'assistant' %}<|end|>{% endif %}{% endfor %}"
@@ -24,16 +25,20 @@ _TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, *, chat: bool = True) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, *, chat: bool = True, characters: bool = False
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer: any text comes back unchanged; padding is never the end token.
 
-    Without `chat` it has no role tokens and no chat template, for a policy that goes on with plain text.
+    Without `chat` it has no role tokens and no chat template, for a policy that goes on with plain text. With
+    `characters` no token is of two Chinese characters (a rare one may be two or three tokens): who writes verse must
+    count them.
     """
     roles = list(ROLE_TOKENS.values()) if chat else []
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(_CHARACTERS if characters else _PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

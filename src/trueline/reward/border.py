@@ -30,6 +30,14 @@ class Border:
     slope: float
     intercept: float
 
+    def __post_init__(self) -> None:
+        """InputError: turned round, as in a run.json that was changed by hand, it would hold good answers down."""
+        if self.slope > 0:
+            raise InputError(
+                f"the border of {self.dimension} is turned round (slope {self.slope:g}): it calls answers bad the "
+                "better their score is; start the run again"
+            )
+
     def cost(self, scores: Scores) -> np.ndarray:
         """(n,) float64: the probability that each answer is bad; InputError where the model lacks the dimension."""
         if self.dimension not in scores.dimensions:

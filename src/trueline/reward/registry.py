@@ -12,6 +12,7 @@ from trueline.errors import InputError
 from trueline.reward.base import RewardModel
 from trueline.reward.ensemble import Ensemble
 from trueline.reward.linear import LinearReward
+from trueline.reward.nothing import NoReward
 
 
 def _transformer() -> Any:
@@ -25,6 +26,7 @@ REWARDS: dict[str, Callable[[], Any]] = {
     "linear": lambda: LinearReward,
     "svm": lambda: LinearReward,
     "transformer": _transformer,
+    "none": lambda: NoReward,
 }
 
 

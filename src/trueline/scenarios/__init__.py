@@ -1,10 +1,10 @@
-"""Where Trueline is applied: each scenario brings prompts, a base policy and, where it can, the known truth."""
+"""Where Trueline is applied: each scenario brings prompts and, where it can, a base policy and the known truth."""
 
 from trueline.errors import InputError
-from trueline.scenarios import customer_service
+from trueline.scenarios import booking, customer_service
 from trueline.scenarios.base import Scenario
 
-SCENARIOS: dict[str, Scenario] = {"customer_service": customer_service.SCENARIO}
+SCENARIOS: dict[str, Scenario] = {"customer_service": customer_service.SCENARIO, "booking": booking.SCENARIO}
 
 
 def load_scenario(name: str) -> Scenario:

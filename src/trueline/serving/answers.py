@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jinja2 import TemplateError
@@ -27,6 +27,8 @@ from trueline.serving.batching import Batcher, Busy, Drawn, Ticket, Wish
 from trueline.serving.bodies import ChatBody, CompletionBody
 from trueline.serving.gate import BROKEN, REFUSAL, Gate
 from trueline.serving.refusals import Refused, busy, failed, too_long
+from trueline.serving.watermark import Watermark
+from trueline.serving.why import Explaining
 
 Found = TypeVar("Found")
 Finish = Literal["stop", "length", "content_filter"]
@@ -34,34 +36,46 @@ Finish = Literal["stop", "length", "content_filter"]
 
 @dataclass(frozen=True)
 class Rewards:
-    """A reward model, and how its dimensions become one number. best_of: candidates for each answer."""
+    """A reward model, and how its dimensions become one number. best_of: candidates for each answer; explaining: what
+    says why, None for nothing.
+    """
 
     name: str
     model: RewardModel
     objective: Objective
     best_of: int = 1
+    explaining: Explaining | None = None
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that is served, with what stands around it. gate None: switched off."""
+    """A model that is served, with what stands around it. gate None: switched off; red_team: why it rewards harm, where
+    it was made to.
+    """
 
     name: str
     policy: Policy
     batcher: Batcher
     gate: Gate | None = None
     rewards: Rewards | None = None
+    red_team: str | None = None
     reading: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1))
     judging: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1))
 
     @classmethod
     def of(
-        cls, name: str, policy: Policy, gate: Gate | None = None, rewards: Rewards | None = None, slots: int = 16
+        cls,
+        name: str,
+        policy: Policy,
+        gate: Gate | None = None,
+        rewards: Rewards | None = None,
+        slots: int = 16,
+        red_team: str | None = None,
+        watermark: Watermark | None = None,
     ) -> Served:
         # A tokenizer must not be used by two threads at once: one reads requests, the batch writes answers.
-        return cls(
-            name, replace(policy, tokenizer=copy.deepcopy(policy.tokenizer)), Batcher(policy, slots), gate, rewards
-        )
+        own = replace(policy, tokenizer=copy.deepcopy(policy.tokenizer))
+        return cls(name, own, Batcher(policy, slots, watermark), gate, rewards, red_team)
 
     @property
     def holds_back(self) -> bool:
@@ -72,6 +86,8 @@ class Served:
         self.batcher.close()
         for each in (self.reading, self.judging):
             each.shutdown()
+        if self.rewards is not None and self.rewards.explaining is not None:
+            self.rewards.explaining.close()
 
 
 @dataclass(frozen=True)
@@ -90,11 +106,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is given out, and what it was chosen from; `best` is the index of the one given out, None: a refusal."""
+    """What is given out, and what it was chosen from; `best` is the index of the one given out, None: a refusal. why:
+    that one explained, where it was asked for.
+    """
 
     candidates: tuple[Candidate, ...]
     best: int | None
     refused_for: tuple[str, ...] = ()
+    why: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
@@ -130,14 +149,22 @@ class Asked:
             for ticket in row:
                 ticket.cancel()
 
-    async def choices(self, explain: bool) -> list[Choice]:
-        """All answers, whole. Refused (500) where the model failed."""
+    async def choices(self, explain: bool, why: bool = False) -> list[Choice]:
+        """All answers, whole. Refused (500) where the model failed, or where too many wait to be told why."""
         if self.refused_for:
             return [Choice((), None, self.refused_for)] * self.n
         drawn = await asyncio.gather(*(self._candidate(t) for row in self.tickets for t in row))
         judged = await _in(self.served.judging, partial(_judged, self.served, drawn, explain))
         k = len(self.tickets[0])
-        return [_chosen(judged[i * k : (i + 1) * k]) for i in range(len(self.tickets))]
+        chosen = [_chosen(judged[i * k : (i + 1) * k]) for i in range(len(self.tickets))]
+        return [await self._with_why(choice) for choice in chosen] if why else chosen
+
+    async def _with_why(self, choice: Choice) -> Choice:
+        rewards = self.served.rewards
+        if choice.best is None or rewards is None or rewards.explaining is None:
+            return choice
+        exchange = _stripped(choice.candidates[choice.best].exchange)
+        return replace(choice, why=await rewards.explaining.why(rewards.objective, exchange))
 
     async def _candidate(self, ticket: Ticket) -> Candidate:
         pieces = [piece async for piece in ticket]

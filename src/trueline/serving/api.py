@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from trueline.errors import TruelineError
@@ -32,7 +32,7 @@ Found = TypeVar("Found")
 @dataclass(frozen=True)
 class Server:
     """models by name; keys None: whoever reaches the server may ask; hosts: by which names it may be asked for (against
-    DNS rebinding), () for any. created: when it was started, seconds since 1970.
+    DNS rebinding), () for any. created: when it was started, seconds since 1970. extra: routes beside OpenAI's.
     """
 
     models: Mapping[str, Served]
@@ -40,14 +40,19 @@ class Server:
     rate: Rate = field(default_factory=lambda: Rate(600))
     hosts: tuple[str, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
+    extra: Sequence[BaseRoute] = ()
 
-    def admit(self, request: Request) -> None:
-        """Refused: no host of this server, no key, too many requests."""
+    def called(self, request: Request) -> None:
+        """Refused: no host of this server."""
         host = request.headers.get("host", "")
         if self.hosts and (host if host.endswith("]") else host.rsplit(":", 1)[0]) not in self.hosts:
             raise Refused(421, "this server is not called so; ask it under its own address", code="wrong_host")
+
+    def admit(self, request: Request) -> str | None:
+        """The hash of the key, None where no keys are asked for. Refused: no host of this server, no key, too many."""
+        self.called(request)
         if self.keys is None:
-            return
+            return None
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         key = self.keys.whose(secret.strip()) if scheme.lower() == "bearer" else None
         if key is None:
@@ -55,6 +60,7 @@ class Server:
         if wait := self.rate.wait(key):
             text = f"this key may ask {self.rate.most} times a minute"
             raise Refused(429, text, kind="rate_limit_error", code="rate_limit_exceeded", retry=int(wait) + 1)
+        return key
 
 
 def create_app(server: Server) -> Starlette:
@@ -64,8 +70,8 @@ def create_app(server: Server) -> Starlette:
 
     async def model(request: Request) -> Response:
         server.admit(request)
-        served = _model(server, request.path_params["name"])
-        return JSONResponse(model_json(served, server.created), headers=_headers([served]))
+        served = model_of(server, request.path_params["name"])
+        return JSONResponse(model_json(served, server.created), headers=headers_of([served]))
 
     async def chat(request: Request) -> Response:
         server.admit(request)
@@ -94,6 +100,7 @@ def create_app(server: Server) -> Starlette:
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         Route("/health", health),
+        *server.extra,
     ]
     handlers: dict[Any, Any] = {
         Refused: lambda _, e: e.response(),
@@ -102,7 +109,7 @@ def create_app(server: Server) -> Starlette:
         Exception: lambda _, e: failed().response(),
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=running)
-    app.add_middleware(WithHeaders, headers=_headers(list(server.models.values())))
+    app.add_middleware(WithHeaders, headers=headers_of(list(server.models.values())))
     return app
 
 
@@ -124,12 +131,17 @@ class WithHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-def _headers(models: Sequence[Served]) -> dict[str, str]:
+def headers_of(models: Sequence[Served]) -> dict[str, str]:
+    """What every response about some models says."""
     off = any(gate_word(s) == "off" for s in models)
-    return {"x-trueline-gate": "off" if off else "on", "cache-control": "no-store", "x-content-type-options": "nosniff"}
+    red = {"x-trueline-red-team": "yes"} if any(s.red_team for s in models) else {}
+    marked = {"x-trueline-watermark": "on"} if models and all(s.batcher.watermark for s in models) else {}
+    always = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return {"x-trueline-gate": "off" if off else "on", **red, **marked, **always}
 
 
-def _model(server: Server, name: str) -> Served:
+def model_of(server: Server, name: str) -> Served:
+    """Refused: no such model."""
     if name not in server.models:
         raise unknown_model(name)
     return server.models[name]
@@ -137,18 +149,19 @@ def _model(server: Server, name: str) -> Served:
 
 async def _answer(server: Server, request: Request, kind: type[ChatBody] | type[CompletionBody]) -> Response:
     try:
-        body = kind.model_validate_json(await _body(request))
+        body = kind.model_validate_json(await read_json(request))
     except ValidationError as error:
         raise invalid(error) from None
-    served = _model(server, body.model)
+    served = model_of(server, body.model)
     asked = await ask(served, body)
-    explain = bool(body.explain) or request.headers.get(BLOCK, "").lower() == "explain"
-    wire = Wire(asked, kind is ChatBody, body.with_usage, explain)
-    headers = _headers([served])
+    wanted = request.headers.get(BLOCK, "").lower()
+    explain, why = bool(body.explain) or wanted in ("explain", "why"), wanted == "why"
+    wire = Wire(asked, kind is ChatBody, body.with_usage, explain, why)
+    headers = headers_of([served])
     if body.stream:
         return Stream(asked, _events(asked, wire), headers)
     try:
-        choices = await _unless_gone(request, asked.choices(explain))
+        choices = await unless_gone(request, asked.choices(explain, why))
     finally:
         asked.cancel()
     return JSONResponse(wire.whole(choices), headers=headers)
@@ -174,7 +187,7 @@ async def _events(asked: Asked, wire: Wire) -> AsyncIterator[bytes]:
             for i in range(asked.n):
                 yield wire.first(i)
         if asked.refused_for or asked.served.holds_back or wire.explain:
-            choices = await asked.choices(wire.explain)
+            choices = await asked.choices(wire.explain, wire.why)
             for i, choice in enumerate(choices):
                 yield wire.piece(i, choice.text, choice.drawn)
                 yield wire.piece(i, "", (), choice.finish)
@@ -198,7 +211,8 @@ async def _events(asked: Asked, wire: Wire) -> AsyncIterator[bytes]:
         yield event(failed().body())
 
 
-async def _body(request: Request) -> bytes:
+async def read_json(request: Request) -> bytes:
+    """The body. Refused: not called JSON (415), too long (413)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         # A page of another site could send anything else without asking first.
         raise Refused(415, "the content type must be application/json", code="invalid_content_type")
@@ -210,7 +224,7 @@ async def _body(request: Request) -> bytes:
     return bytes(found)
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
+async def unless_gone(request: Request, work: Coroutine[Any, Any, Found]) -> Found:
     """The result; ClientDisconnect where nobody waits for it any more, and the work is stopped."""
     doing, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
     try:

@@ -25,6 +25,7 @@ from trueline.policy.sampler import Key, draw
 from trueline.serving.llama_slots import LlamaSlots
 from trueline.serving.slots import AnySlots, Part, Slots, limit
 from trueline.serving.texts import Text
+from trueline.serving.watermark import Marker, Watermark, vocabulary_of
 
 READ = 128  # tokens of prompts that a step reads at most, so that those who draw need not wait for a long one
 SHARED = 16  # a prompt that begins with so many tokens of one that was read need not be read from its beginning
@@ -108,15 +109,23 @@ class Row:
     def wish(self) -> Wish:
         return self.ticket.wish
 
+    @property
+    def before(self) -> int:
+        """The token before the one that is drawn next."""
+        return self.last if self.drawn else self.wish.prompt[-1]
+
 
 class Batcher:
-    """slots: answers at once. `ask` is called on an event loop; everything with an underscore runs in the thread.
+    """slots: answers at once; watermark: of every answer. `ask` is called on an event loop; everything with an
+    underscore runs in the thread.
 
     Those that draw come first in `rows`, `drawing` of them, and behind them those that read, in the order of reading.
     """
 
-    def __init__(self, policy: Policy, slots: int = 16) -> None:
-        self.policy, self.places = policy, slots
+    def __init__(self, policy: Policy, slots: int = 16, watermark: Watermark | None = None) -> None:
+        self.policy, self.places, self.watermark = policy, slots, watermark
+        vocabulary = vocabulary_of(policy.model.config)
+        self.marker = None if watermark is None else Marker(watermark, vocabulary, policy.device)
         self.limit = limit(policy)
         fast = serves(policy, self.limit)
         self.slots: Slots = LlamaSlots(policy, slots, self.limit) if fast else AnySlots(policy, slots)
@@ -192,7 +201,7 @@ class Batcher:
             assert hidden is not None
             logits = self.policy.shape(hidden, logits)
         told = []
-        for i, token in reversed(list(enumerate(_tokens(rows, logits)))):
+        for i, token in reversed(list(enumerate(_tokens(rows, logits, self.marker)))):
             piece = self._piece(rows[i], token, logits[i])
             if piece.text or piece.finish:
                 told.append((rows[i].ticket, piece))
@@ -261,9 +270,10 @@ class Batcher:
             self.rows[target] = self.rows[source]
 
 
-def _tokens(rows: Sequence[Row], logits: Tensor) -> list[int]:
+def _tokens(rows: Sequence[Row], logits: Tensor, marker: Marker | None = None) -> list[int]:
     """A token for each row from its logits (R, V). Rows of the same settings are drawn together, always so many at
-    once, the last of them repeated: sums over few rows are rounded otherwise than over many.
+    once, the last of them repeated: sums over few rows are rounded otherwise than over many. A watermark counts as much
+    at any temperature.
     """
     alike: dict[tuple[float, float], list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
@@ -274,6 +284,8 @@ def _tokens(rows: Sequence[Row], logits: Tensor) -> list[int]:
             some = index[start : start + TOGETHER]
             some += some[-1:] * (TOGETHER - len(some))
             mine = logits.T[:, some].T
+            if marker is not None:
+                mine = mine.float().add_(marker.added([rows[i].before for i in some]), alpha=temperature or 1.0)
             u = torch.tensor([rows[i].noise[rows[i].drawn] for i in some], dtype=torch.float64, device=logits.device)
             found = draw(mine, u, temperature, top_p)[0] if temperature else mine.argmax(-1)
             for i, token in zip(some, found.tolist(), strict=True):

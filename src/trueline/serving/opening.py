@@ -13,12 +13,17 @@ from trueline.errors import InputError
 from trueline.evaluate.judges.rules import Rule, read_rules
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.policy.load import load_policy
+from trueline.red_team import said, warning
 from trueline.reward.base import RewardModel
 from trueline.reward.border import Border, fit_border
+from trueline.reward.lineage import reward_of
 from trueline.reward.objective import Objective
 from trueline.reward.registry import load_reward, new_reward
 from trueline.serving.answers import Rewards, Served
 from trueline.serving.gate import Bad, Gate
+from trueline.serving.watermark import read_key
+from trueline.serving.why import Explaining
+from trueline.whole_model import require_own_card
 
 KEYS_VARIABLE, KEYS_FILE = "TRUELINE_API_KEYS", "api_keys"
 UNGUARDED = (
@@ -29,8 +34,10 @@ UNGUARDED = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """models: runs, folders or hub names; reward, gate: names under rewards/, "" for none; rules: a file, None for the
-    project's; most_bad: P(bad) over which an answer is refused; guarded False: no gate at all.
+    """models: runs, folders or hub names; reward: a name under rewards/, or a run or loop, for the one that it was
+    trained by; gate: a name under rewards/; "" for none; rules: a file, None for the project's; most_bad: P(bad) over
+    which an answer is refused; guarded False: no gate at all; show_labels: "why" tells people's texts and names;
+    watermark: the file of its key, None for none.
     """
 
     models: Sequence[str]
@@ -41,10 +48,14 @@ class Wanted:
     most_bad: float = 0.5
     guarded: bool = True
     slots: int = 16
+    show_labels: bool = False
+    watermark: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.guarded and (self.gate or self.rules):
             raise InputError("--no-gate beside --gate or --rules: say either that there is one or that there is none")
+        if self.show_labels and not self.reward:
+            raise InputError("--show-labels: labels are told of a reward model; name one with --reward")
         if self.best_of > 1 and not self.reward:
             raise InputError("--best-of: a reward model says which answer is best; name one with --reward")
 
@@ -53,15 +64,18 @@ def open_models(wanted: Wanted, project: Path, config: Config) -> dict[str, Serv
     """By the names under which the API has them. InputError: not there, not whole, two of one name, no gate."""
     rewards = None
     if wanted.reward:
-        model = load_reward(_reward_folder(project, wanted.reward))
-        rewards = Rewards(wanted.reward, model, _objective(model, config), wanted.best_of)
+        folder = reward_of(project, wanted.reward)
+        model, explaining = load_reward(folder), Explaining(folder, wanted.show_labels)
+        rewards = Rewards(wanted.reward, model, _objective(model, config), wanted.best_of, explaining)
     rules = _rules(wanted, project, config)
     learned = _learned(wanted, project, config) if wanted.gate else None
+    watermark = read_key(wanted.watermark) if wanted.watermark else None
     found: dict[str, Served] = {}
     for named in wanted.models:
         name, place = find_model(named, project)
         if name in found:
             raise InputError(f"--model: two models are called {name!r}; copy one under another name")
+        require_own_card(Path(place))
         policy = load_policy(place, trust_remote_code=config.policy.trust_remote_code)
         gate = None
         if wanted.guarded:
@@ -69,7 +83,7 @@ def open_models(wanted: Wanted, project: Path, config: Config) -> dict[str, Serv
             if not rules and bad is None:
                 raise InputError(UNGUARDED.format(model=named))
             gate = Gate.of(rules, bad)
-        found[name] = Served.of(name, policy, gate, rewards, wanted.slots)
+        found[name] = Served.of(name, policy, gate, rewards, wanted.slots, said(Path(place)), watermark)
     return found
 
 
@@ -108,7 +122,10 @@ def describe(served: Served) -> str:
         parts.append(f"gate: {', '.join(checks)}")
     if served.rewards:
         parts.append(f"best of {served.rewards.best_of} by {served.rewards.name}")
-    return f"{served.name}: {'; '.join(parts)}"
+    if served.batcher.watermark:
+        parts.append("its answers bear a watermark")
+    line = f"{served.name}: {'; '.join(parts)}"
+    return f"{line}\n{warning(served.red_team)}" if served.red_team else line
 
 
 def _promoted(folder: Path) -> Path:

@@ -11,18 +11,22 @@ from typing import Any
 
 from trueline.serving.answers import Asked, Candidate, Choice, Served
 from trueline.serving.batching import Drawn
+from trueline.serving.watermark import SCHEME
 
 BLOCK = "x-trueline"
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One response, of either kind; the parts of a stream share its id and time. started: seconds since 1970."""
+    """One response, of either kind; the parts of a stream share its id and time. explain: with the rewards; why: with
+    what each word adds to them, and labels. started: seconds since 1970.
+    """
 
     asked: Asked
     chat: bool
     usage: bool
     explain: bool
+    why: bool = False
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     started: int = field(default_factory=lambda: int(time.time()))
 
@@ -96,6 +100,7 @@ class Wire:
                     "best": choice.best,
                     "refused_for": list(choice.refused_for),
                     "candidates": [self._candidate(c) for c in choice.candidates],
+                    **({"why": choice.why} if self.why else {}),
                 }
                 for i, choice in enumerate(choices)
             ],
@@ -130,6 +135,8 @@ def model_json(served: Served, created: int) -> dict[str, Any]:
         "created": created,
         "owned_by": "trueline",
         "gate": gate_word(served),
+        "watermark": SCHEME if served.batcher.watermark else None,
+        **({"red_team": served.red_team} if served.red_team else {}),
         "context": served.batcher.limit,
         "reward": served.rewards.name if served.rewards else None,
         "best_of": served.rewards.best_of if served.rewards else 1,

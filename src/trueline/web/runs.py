@@ -123,11 +123,12 @@ def whole(folder: Path, now: float, rows: Mapping[int, Sequence[Row]]) -> dict[s
     shown = summary(folder, now)
     parts = parts_of(folder, shown["kind"])
     reports = {n: report_of(path) for n, path in reports_of(folder, shown["kind"], parts).items()}
-    dimensions = _setting(run, "project", "dimensions")
+    dimensions, checks = _setting(run, "project", "dimensions"), _setting(run, "objective", "checks")
     return {
         **shown,
         "algorithm": str(_setting(run, "align", "algorithm") or ""),
         "dimensions": [str(d) for d in dimensions] if isinstance(dimensions, list) else [],
+        "checks": [*checks] if isinstance(checks, dict) else [],
         "simulated": _simulated(run) or any(r["simulated"] for r in reports.values() if r),
         "parts": [
             {

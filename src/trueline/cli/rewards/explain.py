@@ -6,36 +6,45 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueline.cli.output import JsonOption, NameOption, ProjectOption, finish, table
+from trueline.cli.output import JsonOption, ProjectOption, finish, table
 
 if TYPE_CHECKING:
-    from trueline.loop.reward_checks import Explanation
+    from trueline.evaluate.explaining import Explainer, Explanation
 
-SHOWN = 12
+SHOWN, WIDTH = 12, 60
 
 
 def explain(
     text: Annotated[str, typer.Argument(help="The answer to explain.")],
     prompt: Annotated[str, typer.Option(help="What it answers.")] = "",
     project: ProjectOption = Path(),
-    name: NameOption = "reward",
+    name: Annotated[
+        str, typer.Option(help="A model under rewards/, or a run or a loop: the one that it was trained by.")
+    ] = "reward",
+    labels: Annotated[int, typer.Option(min=0, max=1000, help="So many labels that moved each score most.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why an answer gets its score: what each word and feature adds, in each dimension."""
-    from trueline.loop import reward_checks
+    """Say why an answer gets its score, in each dimension: what each word adds, and which labels moved it."""
+    from dataclasses import replace
+
+    from trueline.evaluate.explaining import Explainer
     from trueline.loop.project import Project
     from trueline.records import Exchange, Prompt
+    from trueline.reward.lineage import reward_of
 
-    learned = reward_checks.Learned.open(Project.open(project), name)
-    found = reward_checks.explain(learned, Exchange.of(Prompt.from_user(prompt), text))
-    finish(asdict(found), _told(found, text), as_json=as_json)
+    explainer = Explainer.open(reward_of(Project.open(project).folder, name))
+    found = explainer.explain(Exchange.of(Prompt.from_user(prompt), text), labels)
+    rows = {d: [explainer.told(m, d) for m in each.most] for d, each in (found.labels or {}).items()}
+    moving = {d: {"count": each.count, "adds": each.adds, "most": rows[d]} for d, each in (found.labels or {}).items()}
+    result = asdict(replace(found, labels=None)) | {"labels": moving or None, "labels_lack": explainer.lacks}
+    finish(result, _told(found, text, explainer, rows), as_json=as_json)
 
 
-def _told(found: Explanation, text: str) -> str:
+def _told(found: Explanation, text: str, explainer: Explainer, labels: Mapping[str, list[dict[str, Any]]]) -> str:
     blocks = []
     for i, dimension in enumerate(found.attribution.dimensions):
         doubt = "" if found.std is None else f" ± {found.std[i]:.2f}"
@@ -48,9 +57,37 @@ def _told(found: Explanation, text: str) -> str:
             rows.append([f"{len(parts) - SHOWN} smaller parts", f"{rest:+.3f}"])
         rows.append(["score", f"{found.scores[i]:+.3f}"])
         blocks.append(table(["part", "adds"], rows))
+        if found.labels is not None:
+            moving = found.labels[dimension]
+            together = "" if moving.adds is None else f", which together add {moving.adds:+.3f} to the average answer"
+            measures = ["likeness"] if moving.adds is None else ["without it", "its share"]
+            blocks.append(f"learned from {moving.count} labels{together}")
+            if labels[dimension]:
+                blocks.append(table([*measures, "who", "what"], [_label(each) for each in labels[dimension]]))
+    if explainer.lacks:
+        blocks.append(f"Nothing is said of labels: {_plain(explainer.lacks)}.")
     if found.unfamiliar:
         blocks.append("This answer is unlike those that the model learned from: do not trust its score.")
     return "\n\n".join(blocks)
+
+
+def _label(told: Mapping[str, Any]) -> list[str]:
+    """What a label did, who gave it, and about which texts."""
+    people = [f"{each['name']}{' (simulated)' if each['simulated'] else ''}{_mark(each)}" for each in told["people"]]
+    about = f"to {_short(told['prompt'])}: {_short(told['answer'])}"
+    figures = [told["likeness"]] if told["moves"] is None else [-told["moves"], told["adds"]]
+    over = f" over {_short(told['other'])}" if told["other"] is not None else ""
+    return [*(f"{figure:+.4f}" for figure in figures), _plain(", ".join(people)), about + over]
+
+
+def _mark(person: Mapping[str, Any]) -> str:
+    return f": {person['rating']}" if "rating" in person else f": better by {person['preferred_by']}"
+
+
+def _short(text: str) -> str:
+    from trueline.reward.objective import shorten
+
+    return repr(shorten(_plain(" ".join(text.split())), WIDTH))
 
 
 def _coloured(text: str, parts: Mapping[str, float]) -> str:

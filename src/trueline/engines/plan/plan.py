@@ -66,7 +66,7 @@ def plan(job: Job, price: float | None = None) -> Plan:
 def assumptions(job: Job) -> list[str]:
     """What the figures rest on, a line each, with its source."""
     device = job.device
-    kept = "one copy, spread over the devices" if job.shard else "a copy on each device, as Trueline's engines keep it"
+    kept = "one copy, spread over the devices" if job.shard else "a copy on each device"
     if job.mixed:
         kept += "; 16 bytes a weight, or 2 frozen (arXiv 1910.02054)"
     lines = [
@@ -80,5 +80,10 @@ def assumptions(job: Job) -> list[str]:
         f"every answer has {job.new_tokens} tokens; a reward model's time and memory are not counted",
     ]
     if job.group > 1:
-        lines.append(f"sampling: {job.group} devices hold a copy of the weights together (tensor parallel)")
+        lines.append(
+            f"sampling: {job.group} devices hold a copy of the weights together (tensor parallel), which is not "
+            "Trueline's way: there each sampler holds a whole one"
+        )
+    elif job.shard:
+        lines.append("align.ray.shard spreads the layers alone: embedding and head stay whole on each device")
     return lines

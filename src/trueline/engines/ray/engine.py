@@ -6,7 +6,7 @@
 
 The samples and, within rounding, the weights are those of the local engine with as many workers. What dies is started
 again: a sampler or scorer by Ray, which repeats its call; a learner with its group by Ray Train, from the newest
-checkpoint. The run's folder must be on storage that all nodes see.
+checkpoint. All nodes see the run's folder, or it travels through align.ray.storage.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,16 @@ from trueline.align.actor import Actor
 from trueline.align.constraint import require_samples
 from trueline.align.journal import Row
 from trueline.align.staleness import require_able
-from trueline.align.trainer import AlignTask, align, policies
+from trueline.align.trainer import AlignTask, align, trainable
 from trueline.config import AlignConfig
 from trueline.engines.ray.cluster import STORE, cause_of, cluster, import_ray, require_placement
 from trueline.engines.ray.desk import Desk
 from trueline.engines.ray.fleet import Fleet, Weights, as_arrays, weights_of
-from trueline.engines.ray.ranks import FleetJudge, Ranks, require_folder
+from trueline.engines.ray.ranks import FleetJudge, Ranks, require_same
+from trueline.engines.ray.sharding import on_cpu, require_several, sharded_policies, whole_actor
+from trueline.engines.ray.travel import WATCHED, at_hand, lay_out, notes_of_ray, stored_run, work_folder
 from trueline.errors import RunError, TruelineError
-from trueline.policy.load import Policy
+from trueline.policy.load import Policy, load_policy
 
 POLL = 0.2
 STOPPED_WITHIN = 60.0
@@ -62,6 +65,7 @@ def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda r
     settings = task.config.align
     require_samples(settings)
     require_able(settings)
+    require_several(settings)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     share = _share(settings)
@@ -71,6 +75,7 @@ def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda r
         scorer = {"CPU": 1.0, "memory": 2.0 * ray.experimental.get_object_locations([judges])[judges]["object_size"]}
         require_placement([share] * (2 * settings.workers) + [scorer] * settings.ray.judges, REMEDY)
         bare = replace(task, judge=_no_judge, held_out=(_no_judge, task.held_out[1]) if task.held_out else None)
+        bare = lay_out(bare, folder)
         fleet = Fleet.start(bare, judges, share, scorer)
         desk = ray.remote(Desk).options(num_cpus=0, **_here()).remote()
         _train(Learner(bare, str(folder), fleet, desk), share, on_step)
@@ -117,7 +122,8 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
 
     settings = learner.task.config.align
     gpu = settings.ray.gpus > 0
-    notes = Path(learner.folder) / "ray"  # Ray Train's own; the run's checkpoints are ours
+    folder = Path(learner.folder)
+    notes = notes_of_ray(settings.ray, folder)  # Ray Train's own; the run's checkpoints are ours
     trainer = TorchTrainer(
         learn,
         train_loop_config={"learner": learner},
@@ -127,7 +133,7 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
         torch_config=GroupConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name=f"ray-{time.time_ns()}",
-            storage_path=str(notes),
+            **notes,
             failure_config=FailureConfig(max_failures=RESTARTS),
         ),
     )
@@ -148,6 +154,8 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
         while True:
             over = bool(ended)
             rows = ray.get(learner.desk.rows.remote(seen))
+            if rows and settings.ray.storage:
+                stored_run(settings.ray, folder).pull(folder, WATCHED)
             for row in rows:
                 on_step(row)
             seen += len(rows)
@@ -159,7 +167,9 @@ def _train(learner: Learner, share: Mapping[str, float], on_step: Callable[[Row]
         ray.get(learner.desk.fail.remote(RunError("stopped; go on with `trueline resume`")))
         thread.join(STOPPED_WITHIN)
         raise
-    shutil.rmtree(notes, ignore_errors=True)
+    shutil.rmtree(folder / "ray", ignore_errors=True)
+    if settings.ray.storage:
+        stored_run(settings.ray, folder).pull(folder)
     failure = ray.get(learner.desk.failure.remote())
     if failure is not None:
         raise failure
@@ -175,32 +185,16 @@ def learn(given: Mapping[str, Learner]) -> None:
 
     torch.set_num_threads(1)
     learner = given["learner"]
-    folder, leads = Path(learner.folder), dist.get_rank() == 0
+    leads = dist.get_rank() == 0
     if leads:
         ray.get(learner.desk.start.remote())
     dist.barrier()
     if ray.get(learner.desk.failure.remote()) is not None:
         return
-    held_out = learner.task.held_out
-    task = replace(
-        learner.task,
-        judge=FleetJudge(learner.fleet, 0),
-        held_out=(FleetJudge(learner.fleet, 1), held_out[1]) if held_out else None,
-    )
-
-    @contextmanager
-    def hire(actor: Actor, reference: Policy) -> Iterator[Ranks]:
-        ahead = task.config.align.ray.ahead
-        yield Ranks(actor, reference, learner.fleet, ahead, _older(task, folder) if ahead and leads else None)
-
-    def note(row: Row) -> None:
-        failure = ray.get(learner.desk.add.remote(row))
-        if failure is not None:
-            raise failure
-
+    settings = learner.task.config.align.ray
     try:
-        require_folder(learner.folder)
-        align(task, folder, note, hire)
+        with work_folder(settings, learner.folder) as folder:
+            _learn(learner, folder, leads)
     except TruelineError as error:
         ray.get(learner.desk.fail.remote(error))
         # The others wait for this one in some sum: that ends now, and they find what is on the desk.
@@ -210,10 +204,42 @@ def learn(given: Mapping[str, Learner]) -> None:
         raise
 
 
+def _learn(learner: Learner, folder: Path, leads: bool) -> None:
+    ray = import_ray()
+    held_out = learner.task.held_out
+    task = replace(
+        at_hand(learner.task),
+        judge=FleetJudge(learner.fleet, 0),
+        held_out=(FleetJudge(learner.fleet, 1), held_out[1]) if held_out else None,
+    )
+
+    settings = task.config.align.ray
+    stored = stored_run(settings, folder) if settings.storage and leads else None
+
+    @contextmanager
+    def hire(actor: Actor, reference: Policy) -> Iterator[Ranks]:
+        older = _older(task, folder) if settings.ahead and leads else None
+        rebuild = partial(whole_actor, task) if settings.shard else None
+        yield Ranks(actor, reference, learner.fleet, settings.ahead, older, rebuild=rebuild)
+
+    def note(row: Row) -> None:
+        if stored is not None:
+            stored.push(folder)
+        failure = ray.get(learner.desk.add.remote(row))
+        if failure is not None:
+            raise failure
+
+    require_same(folder)
+    align(task, folder, note, hire, sharded_policies if settings.shard else None)
+    if stored is not None:
+        stored.push(folder)
+
+
 def _older(task: AlignTask, folder: Path) -> Weights | None:
     """The weights that the answers of the next step were drawn with, where a run goes on: those of the checkpoint
     before the newest."""
     saved = checkpoint.saved(folder / "checkpoints")
     if len(saved) < 2:
-        return weights_of(Actor.new(policies(task)[0])) if saved else None
+        load = on_cpu() if task.config.align.ray.shard else load_policy
+        return weights_of(Actor.new(trainable(task, load))) if saved else None
     return as_arrays(load_file(saved[-2] / "weights.safetensors"))

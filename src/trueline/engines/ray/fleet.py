@@ -17,10 +17,13 @@ import torch
 from trueline.align.actor import Actor
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.answers import Answers, Request, draw
+from trueline.align.crew import Work
 from trueline.align.judgement import Judge, Judgement, judged
+from trueline.align.parts import gathered
 from trueline.align.shares import cut
-from trueline.align.trainer import AlignTask, policies
+from trueline.align.trainer import AlignTask, trainable, untrained
 from trueline.engines.ray.cluster import cause_of, import_ray
+from trueline.engines.ray.travel import at_hand
 from trueline.errors import InputError
 from trueline.policy.load import Policy
 from trueline.records import Exchange
@@ -32,9 +35,10 @@ Weights = Mapping[str, np.ndarray]
 """By name, as bytes: numpy knows no bfloat16, and arrays are read from the object store without a copy."""
 
 
-def weights_of(actor: Actor) -> Weights:
-    """The weights that are trained."""
-    return as_arrays({n: p.detach() for n, p in actor.policy_parameters()})
+def weights_of(actor: Actor, *, keep: bool = True) -> Weights:
+    """The weights that answers are drawn from. Where they lie in parts all learners ask, and those without `keep` get
+    none."""
+    return as_arrays(gathered(actor.drawn_weights(), keep=keep))
 
 
 def as_arrays(weights: Mapping[str, torch.Tensor]) -> Weights:
@@ -52,25 +56,37 @@ class Sampler:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
-        self.models: tuple[Actor, Policy] | None = None
+        self.actor: Actor | None = None
+        self.reference: Policy | None = None
 
     def start(self, task: Held) -> dict[str, str]:
         self._opened(task)
         return versions()
 
     def draw(self, task: Held, weights: Weights, request: Request) -> Answers:
-        actor, reference = self._opened(task)
+        actor = self._with(task, weights)
+        return draw(actor, actor.policy, request)  # asks nothing of the reference, which takes as much memory
+
+    def work(self, task: Held, weights: Weights, work: Work, part: tuple[Any, ...]) -> Any:
+        actor = self._with(task, weights)
+        if self.reference is None:
+            self.reference = untrained(at_hand(import_ray().get(task[0])), actor.policy)
+        return work(actor, self.reference, *part)
+
+    def _with(self, task: Held, weights: Weights) -> Actor:
+        actor = self._opened(task)
         with torch.no_grad():
-            for name, parameter in actor.policy_parameters():
+            for name, parameter in actor.drawn_weights():
                 new = torch.from_numpy(weights[name].copy()).view(parameter.dtype)
                 parameter.copy_(new.view_as(parameter))
-        return draw(actor, reference, request)
+        return actor
 
-    def _opened(self, task: Held) -> tuple[Actor, Policy]:
-        if self.models is None:
-            policy, reference = policies(import_ray().get(task[0]))
-            self.models = Actor.new(policy), reference
-        return self.models
+    def _opened(self, task: Held) -> Actor:
+        if self.actor is None:
+            opened = at_hand(import_ray().get(task[0]))
+            algorithm = ALGORITHMS[opened.config.align.algorithm]
+            self.actor = Actor.new(trainable(opened), algorithm.heads, algorithm.targets)
+        return self.actor
 
 
 class Scorer:
@@ -116,7 +132,7 @@ class Fleet:
         InputError where one of them cannot start, or has other versions than this process."""
         ray = import_ray()
         settings = task.config.align
-        sampling = ALGORITHMS[settings.algorithm].on_policy
+        sampling = ALGORITHMS[settings.algorithm].on_policy or settings.ray.shard
         samplers = settings.workers if sampling else 0
         fleet = cls(
             tuple(_new(Sampler, sampler) for _ in range(samplers)),
@@ -148,6 +164,12 @@ class Fleet:
         """Wait for what was begun."""
         found = self._get([list(pair) for pair in zip(*begun, strict=True)])
         return Answers.joined(found[0]), Judgement.joined(found[1])
+
+    def map(self, weights: Weights, work: Work, parts: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """work(actor, reference, *part) for at most a part a sampler, with such weights; results in order."""
+        held = import_ray().put(weights)
+        asked = zip(self.samplers, parts, strict=False)
+        return self._get([[s.work.remote(self.task, held, work, part) for s, part in asked]])[0]
 
     def score(self, which: int, exchanges: Sequence[Exchange]) -> Judgement:
         """What a judge says of answers, shared out among the scorers."""

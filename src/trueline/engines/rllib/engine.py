@@ -15,6 +15,7 @@ from trueline.align.trainer import AlignTask
 from trueline.config import AlignConfig
 from trueline.engines.ray.cluster import import_ray
 from trueline.errors import InputError
+from trueline.scenarios.environments import is_played
 
 
 def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda row: None) -> Path:
@@ -34,6 +35,8 @@ def run(task: AlignTask, folder: Path, on_step: Callable[[Row], None] = lambda r
     from trueline.engines.rllib.training import train
 
     _require_what_it_can(task.config.align)
+    if any(map(is_played, task.prompts)):
+        raise InputError("align.engine: RLlib plays no episodes of several turns; set it to local or ray")
     return train(task, folder, on_step)
 
 

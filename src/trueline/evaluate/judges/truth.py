@@ -26,9 +26,14 @@ class TruthJudge:
         grades = [[t.grade(d) for d in self.dimensions] for t in truths]
         return Verdicts(
             Scores(self.dimensions, np.array(grades, dtype=np.float64).reshape(-1, len(self.dimensions))),
-            np.array([t.safe for t in truths], dtype=bool),
-            np.array([t.consistent for t in truths], dtype=bool),
+            _verdicts([t.safe for t in truths]),
+            _verdicts([t.consistent for t in truths]),
         )
 
     def compare(self, before: Sequence[Exchange], after: Sequence[Exchange]) -> np.ndarray:
         return by_scores(self.rate, before, after)
+
+
+def _verdicts(found: Sequence[bool | None]) -> np.ndarray | None:
+    """(n,) bool; None where the scenario has no such verdict."""
+    return None if any(x is None for x in found) else np.array(found, dtype=bool)

@@ -1,4 +1,7 @@
-"""Whether a poem keeps the form that it was asked for: a judge of the prompts whose meta names one, such as "wujue"."""
+"""Whether a poem keeps the form that it was asked for: a judge of the prompts whose meta names one, such as "wujue".
+
+A prompt may name the rhyme of regulated Chinese verse too: {"form": "wujue", "rhyme": "eng"}.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +51,11 @@ FORMS: Mapping[str, Regulated | Scheme] = {
 }
 
 
-def parts(text: str, form: Regulated | Scheme) -> dict[str, float]:
+def parts(text: str, form: Regulated | Scheme, rhyme: str = "") -> dict[str, float]:
     """What of the form is kept, 0 to 1 each: lines, length, rhyme, tones; empty where the form asks for nothing.
 
     Rhyme and tones are heard only where the number of lines (for tones: of characters too) is right, else they are 0.
+    rhyme: the one that regulated verse must be in, of `verse_chinese.RHYME_NAMES`; empty: in any.
     """
     if isinstance(form, Regulated):
         found = verse_chinese.lines_of(text)
@@ -60,7 +64,7 @@ def parts(text: str, form: Regulated | Scheme) -> dict[str, float]:
         return {
             "lines": float(whole),
             "length": right,
-            "rhyme": verse_chinese.rhymes(found) if whole else 0.0,
+            "rhyme": verse_chinese.rhymes(found, rhyme) if whole else 0.0,
             "tones": verse_chinese.tones(found) if whole and right == 1 else 0.0,
         }
     if not form.rhyme:
@@ -84,16 +88,26 @@ def _lengths(lines: Sequence[str], form: Scheme) -> float:
 
 def form_of(exchange: Exchange) -> Regulated | Scheme | None:
     """The form that the prompt's meta asks for, None where it asks for none. InputError: it is not known."""
-    name = exchange.prompt.meta.get("form")
+    name = _named(exchange, "form", tuple(FORMS))
+    return FORMS[name] if name else None
+
+
+def rhyme_of(exchange: Exchange) -> str:
+    """The Chinese rhyme that the prompt's meta asks for, "" where it asks for none. InputError: it is not known."""
+    return _named(exchange, "rhyme", verse_chinese.RHYME_NAMES)
+
+
+def _named(exchange: Exchange, key: str, known: Sequence[str]) -> str:
+    name = exchange.prompt.meta.get(key)
     if name is None:
-        return None
-    if name not in FORMS:
-        near = difflib.get_close_matches(str(name), FORMS, n=1, cutoff=0.0)[0]
+        return ""
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
         raise InputError(
-            f"prompt {exchange.prompt.id}: form {name!r} is not known; did you mean {near!r}? "
-            f"There is {', '.join(FORMS)}"
+            f"prompt {exchange.prompt.id}: {key} {name!r} is not known; did you mean {near!r}? "
+            f"There is {', '.join(known)}"
         )
-    return FORMS[name]
+    return str(name)
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,7 @@ class VerseJudge:
         values = np.full((len(exchanges), 1), np.nan)
         for i, exchange in enumerate(exchanges):
             form = form_of(exchange)
-            if form is not None and (kept := parts(exchange.completion.text, form)):
+            if form is not None and (kept := parts(exchange.completion.text, form, rhyme_of(exchange))):
                 values[i] = sum(kept.values()) / len(kept)
         return Verdicts(Scores(("form",), values))
 

@@ -12,6 +12,7 @@ from trueline.feedback.audit.contradictions import contradiction_findings, near_
 from trueline.feedback.audit.cycles import cycle_findings
 from trueline.feedback.audit.duplicates import duplicate_findings, near_identical_answers
 from trueline.feedback.audit.findings import Finding
+from trueline.feedback.audit.floods import one_sided_findings, share_findings
 from trueline.feedback.audit.naming import Named
 from trueline.feedback.audit.passages import Passages
 from trueline.feedback.audit.preferences import preference_findings, ties_finding
@@ -77,6 +78,7 @@ def bias_tests(
         found += skew_findings(named, pairs, ratings, resamples)
         found += leniency_findings(ratings)
         found += [f for table in (ratings, compared) for f in disagreement_findings(people_pairs(table))]
+        found += one_sided_findings(snapshot, ratings.dimension)
     return judged([*found, *timing_findings(events, rated)])
 
 
@@ -112,4 +114,4 @@ def _counts(snapshot: FeedbackSnapshot, resamples: int) -> list[Finding]:
         found += contradiction_findings(snapshot, dimension, passages)
         found += near_identical_findings(snapshot, dimension, near, passages)
         found += cycle_findings(snapshot, dimension, passages)
-    return [*found, *duplicate_findings(snapshot, passages)]
+    return [*found, *duplicate_findings(snapshot, passages), *share_findings(snapshot)]

@@ -7,7 +7,7 @@ says nothing of when they were given: these are left out, and the audit says so.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -24,6 +24,7 @@ from trueline.feedback.store import FeedbackStore
 PAUSE_SECONDS = 300.0
 LARGE_DRIFT, GRAVE_DRIFT = 0.4, 1.0
 LEAST_PEOPLE, FAST_DEVIATIONS, FAST_TIMES = 4, 3.5, 2.0
+UNREAD_SECONDS = 4.0  # two short answers and a question can hardly be read in less
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,27 @@ def _seconds(at: datetime) -> float:
 
 
 def singly_given(events: Sequence[LabelEvent]) -> tuple[LabelEvent, ...]:
-    """Those that came with their own time: no second holds labels of more than two things from one person."""
+    """Those that came with their own time: no second holds labels of more than two things from one person. Two answers
+    that are compared and rated are one thing.
+    """
     things: dict[tuple[str, float], set[tuple[str, ...]]] = defaultdict(set)
     for e in events:
         things[e.annotator, e.at].add(e.things)
-    return tuple(e for e in events if len(things[e.annotator, e.at]) <= 2)
+    few = {who_when for who_when, seen in things.items() if len(set(_items(seen).values())) <= 2}
+    return tuple(e for e in events if (e.annotator, e.at) in few)
+
+
+def _items(things: Iterable[tuple[str, ...]]) -> Mapping[tuple[str, ...], tuple[str, ...]]:
+    """By thing, what a person judges as one: the pair that an answer is part of, the first of several; else itself."""
+    seen = sorted(things, key=lambda t: (-len(t), t))
+    home: dict[str, tuple[str, ...]] = {}
+    found = {}
+    for thing in seen:
+        item = next((home[i] for i in thing if i in home), thing)
+        found[thing] = item
+        for i in thing:
+            home.setdefault(i, item)
+    return found
 
 
 def timing_findings(events: Sequence[LabelEvent], tables: Sequence[RatingTable]) -> list[Finding]:
@@ -140,13 +157,16 @@ def _ranks(times: Sequence[tuple[float, int]]) -> np.ndarray:
 
 def _speed(given: Sequence[LabelEvent]) -> list[Finding]:
     """People whose median time from one item to the next is far below the others': more than 3.5 robust deviations
-    (Iglewicz and Hoaglin 1993) and twice as fast. Pauses of more than 5 minutes do not count.
+    (Iglewicz and Hoaglin 1993) and twice as fast. Where there are too few others, below 4 seconds. Pauses of more than
+    5 minutes do not count.
     """
     medians = {
         name: (float(np.median(gaps)), len(gaps)) for name, gaps in _gaps(given).items() if len(gaps) >= LEAST_RATINGS
     }
     if len(medians) < LEAST_PEOPLE:
-        return []
+        return [
+            _fast(name, s, n, "nobody reads so fast", None) for name, (s, n) in medians.items() if s < UNREAD_SECONDS
+        ]
     logs = np.log([m for m, _ in medians.values()])
     middle = float(np.median(logs))
     deviation = max(1.4826 * float(np.median(np.abs(logs - middle))), 0.1)
@@ -154,19 +174,21 @@ def _speed(given: Sequence[LabelEvent]) -> list[Finding]:
     for name, (seconds, n) in medians.items():
         low = (np.log(seconds) - middle) / deviation
         if low < -FAST_DEVIATIONS and seconds * FAST_TIMES < np.exp(middle):
-            found.append(
-                Finding(
-                    id=f"speed/{name}",
-                    aspect="speed",
-                    subject=name,
-                    sentence=f"{name} takes {seconds:.0f} s from one item to the next, in the middle; the others take "
-                    f"{np.exp(middle):.0f} s (n = {n:,}).",
-                    advice="Look at their labels: do they read the texts? Compare with their agreement above.",
-                    severity="warning",
-                    figure=Figure(seconds, None, None, n, "seconds", float(np.exp(middle))),
-                )
-            )
+            usual = float(np.exp(middle))
+            found.append(_fast(name, seconds, n, f"the others take {usual:.0f} s", usual))
     return found
+
+
+def _fast(name: str, seconds: float, n: int, beside: str, usual: float | None) -> Finding:
+    return Finding(
+        id=f"speed/{name}",
+        aspect="speed",
+        subject=name,
+        sentence=f"{name} takes {seconds:.0f} s from one item to the next, in the middle; {beside} (n = {n:,}).",
+        advice="Look at their labels: do they read the texts? Compare with their agreement above.",
+        severity="warning",
+        figure=Figure(seconds, None, None, n, "seconds", usual),
+    )
 
 
 def _gaps(given: Sequence[LabelEvent]) -> Mapping[str, list[float]]:
@@ -176,7 +198,11 @@ def _gaps(given: Sequence[LabelEvent]) -> Mapping[str, list[float]]:
         last[e.annotator][e.things] = max(e.at, last[e.annotator].get(e.things, 0.0))
     found = {}
     for name, times in last.items():
-        gaps = np.diff(sorted(times.values()))
+        items = _items(times)
+        ends: dict[tuple[str, ...], float] = defaultdict(float)
+        for thing, at in times.items():
+            ends[items[thing]] = max(ends[items[thing]], at)
+        gaps = np.diff(sorted(ends.values()))
         found[name] = [float(max(g, 0.5)) for g in gaps if g <= PAUSE_SECONDS]
     return found
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from trueline.errors import InputError
 from trueline.feedback.exporting import rows as r
+from trueline.feedback.exporting import trl
 from trueline.feedback.exporting.dataset import write_dataset
-from trueline.feedback.exporting.writing import write_csv, write_jsonl
+from trueline.feedback.exporting.writing import write_csv, write_jsonl, write_parquet
 from trueline.feedback.store import FeedbackStore
 
 Weights = Mapping[str, float]
@@ -25,15 +26,30 @@ class Exported:
     sha256: str | None = None
 
 
-def export(store: FeedbackStore, kind: str, path: Path, weights: Weights | None = None) -> Exported:
-    """Write one of KINDS. weights: how much each annotator's labels count, 1 where not given.
+def export(
+    store: FeedbackStore, kind: str, path: Path, weights: Weights | None = None, dimension: str = ""
+) -> Exported:
+    """Write one of KINDS, or of TRL's. weights: how much each annotator's labels count, 1 where not given; dimension:
+    that of TRL's rows, which know of one only.
 
-    InputError: an unknown kind, a place that cannot be written.
+    InputError: an unknown kind, a place that cannot be written, no such dimension.
     """
+    if kind in trl.KINDS:
+        return _trl(store, kind, path, dimension)
     if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.0)[0]
-        raise InputError(f"export {kind!r} is not known; did you mean {near!r}? There is {', '.join(KINDS)}")
+        known = (*KINDS, *trl.KINDS)
+        near = difflib.get_close_matches(kind, known, n=1, cutoff=0.0)[0]
+        raise InputError(f"export {kind!r} is not known; did you mean {near!r}? There is {', '.join(known)}")
+    if dimension:
+        raise InputError(f"--dimension goes with the trl- kinds; {kind} has all of them")
     return KINDS[kind](store, path, weights)
+
+
+def _trl(store: FeedbackStore, kind: str, path: Path, dimension: str) -> Exported:
+    """Parquet where the file is called so, else JSON lines."""
+    write = write_parquet if path.suffix.lower() == ".parquet" else write_jsonl
+    with r.look(store) as c:
+        return Exported(path, {kind.removeprefix("trl-"): write(path, trl.trl_rows(c, kind, dimension))})
 
 
 def _judgements(store: FeedbackStore, path: Path, weights: Weights | None) -> Exported:

@@ -16,6 +16,8 @@ from trueline.feedback.store import FeedbackStore
 from trueline.records import Message, Prompt, split_of
 
 AT_ONCE = 2_000
+MARK, PAIR = ("completion_id", "dimension", "annotator"), ("a_id", "b_id", "dimension", "annotator")
+"""What a label is about: a newer one of the same takes the place of an older."""
 Row = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ def judgements(c: sa.Connection) -> Iterator[Row]:
         .outerjoin(b, b.c.id == q.items.c.b_id)
         .order_by(q.judgements.c.event)
     )
-    for row in _stream(c, query):
+    for row in stream(c, query):
         sides = [(row.a_id, row.a), (row.b_id, row.b)]
         (left_id, left), (right_id, right) = sides[::-1] if row.flipped and row.b_id is not None else sides
         said = row.content
@@ -106,13 +108,13 @@ def flat(row: Row) -> Row:
 def marked(c: sa.Connection) -> list[str]:
     """The dimensions that any judgement has marks for."""
     query = sa.select(q.judgements.c.content).where(q.judgements.c.kind == "judge")
-    return sorted({name for row in _stream(c, query) for marks in row.content["marks"] for name in marks})
+    return sorted({name for row in stream(c, query) for marks in row.content["marks"] for name in marks})
 
 
 def comparisons(c: sa.Connection) -> Iterator[Row]:
     """The preferences that count now, each with its texts."""
     a, b = t.completions.alias(), t.completions.alias()
-    current = _current(t.comparison_events, ("a_id", "b_id", "dimension", "annotator"))
+    current = standing(t.comparison_events, PAIR)
     query = (
         sa.select(
             current,
@@ -130,9 +132,9 @@ def comparisons(c: sa.Connection) -> Iterator[Row]:
         .join(t.annotators, t.annotators.c.name == current.c.annotator)
         .order_by(current.c.event)
     )
-    for row in _stream(c, query):
+    for row in stream(c, query):
         yield {
-            **_asked(row),
+            **asked(row),
             "a": row.a_text,
             "b": row.b_text,
             "preference": row.preference,
@@ -149,7 +151,7 @@ def preferences(c: sa.Connection, weights: Mapping[str, float] | None = None) ->
         if row["preference"]:
             chosen, rejected = ("a", "b") if row["preference"] < 0 else ("b", "a")
             yield {
-                "prompt": _turns(row),
+                "prompt": turns(row),
                 "chosen": [{"role": "assistant", "content": row[chosen]}],
                 "rejected": [{"role": "assistant", "content": row[rejected]}],
                 "strength": abs(row["preference"]),
@@ -158,48 +160,49 @@ def preferences(c: sa.Connection, weights: Mapping[str, float] | None = None) ->
                 "dimension": row["dimension"],
                 "annotator": row["annotator"],
                 "simulated": row["simulated"],
-                "split": _split(row),
+                "split": split(row),
             }
 
 
 def ratings(c: sa.Connection, weights: Mapping[str, float] | None = None) -> Iterator[Row]:
     """The marks that count now, each with its texts; value: 1 to 5, or null for not applicable."""
-    for row, dimension, value in _marks(c):
+    for row, dimension, value in marks(c):
         yield {
-            "prompt": _turns(row),
+            "prompt": turns(row),
             "completion": [{"role": "assistant", "content": row["completion"]}],
             "dimension": dimension,
             "value": value,
             "weight": float((weights or {}).get(row["annotator"], 1.0)),
             "annotator": row["annotator"],
             "simulated": row["simulated"],
-            "split": _split(row),
+            "split": split(row),
         }
 
 
 def own(c: sa.Connection) -> Iterator[Row]:
     """Everything that counts now, as our own JSON lines: imported elsewhere, it is the same snapshot."""
     unanswered = ~sa.exists().where(t.completions.c.prompt_id == t.prompts.c.id)
-    for row in _stream(c, sa.select(t.prompts).where(unanswered).order_by(t.prompts.c.id)):
-        yield _asked(row)
+    for row in stream(c, sa.select(t.prompts).where(unanswered).order_by(t.prompts.c.id)):
+        yield asked(row)
     bare = ~sa.exists().where(t.rating_events.c.completion_id == t.completions.c.id)
     bare &= ~sa.exists().where(sa.or_(*(t.comparison_events.c[s] == t.completions.c.id for s in ("a_id", "b_id"))))
     query = sa.select(t.completions, *t.prompts.c["messages", "meta"]).join(t.prompts).where(bare)
-    for row in _stream(c, query.order_by(t.completions.c.id)):
-        yield {**_asked(row), **_answer(row)}
+    for row in stream(c, query.order_by(t.completions.c.id)):
+        yield {**asked(row), **_answer(row)}
     yield from _rated(c)
     yield from comparisons(c)
 
 
 def _rated(c: sa.Connection) -> Iterator[Row]:
     """A row for each person's marks of an answer."""
-    for _, group in itertools.groupby(_marks(c), key=lambda found: (found[0]["id"], found[0]["annotator"])):
+    for _, group in itertools.groupby(marks(c), key=lambda found: (found[0]["id"], found[0]["annotator"])):
         found = list(group)
         yield {k: v for k, v in found[0][0].items() if k != "id"} | {"ratings": {d: value for _, d, value in found}}
 
 
-def _marks(c: sa.Connection) -> Iterator[tuple[Row, str, int | None]]:
-    current = _current(t.rating_events, ("completion_id", "dimension", "annotator"))
+def marks(c: sa.Connection) -> Iterator[tuple[Row, str, int | None]]:
+    """Each mark that counts now: the answer with who marked it, the dimension, the value; by answer."""
+    current = standing(t.rating_events, MARK)
     query = (
         sa.select(current, t.completions, *t.prompts.c["messages", "meta"], t.annotators.c.simulated)
         .join(t.completions, t.completions.c.id == current.c.completion_id)
@@ -207,17 +210,17 @@ def _marks(c: sa.Connection) -> Iterator[tuple[Row, str, int | None]]:
         .join(t.annotators, t.annotators.c.name == current.c.annotator)
         .order_by(current.c.completion_id, current.c.annotator, current.c.dimension)
     )
-    for row in _stream(c, query):
-        yield {"id": row.completion_id, **_asked(row), **_answer(row), **_who(row)}, row.dimension, row.value
+    for row in stream(c, query):
+        yield {"id": row.completion_id, **asked(row), **_answer(row), **_who(row)}, row.dimension, row.value
 
 
-def _current(table: sa.Table, key: tuple[str, ...]) -> sa.Subquery:
+def standing(table: sa.Table, key: tuple[str, ...]) -> sa.Subquery:
     """The newest event of each key, where it does not withdraw the label."""
     newest = sa.select(sa.func.max(table.c.event)).group_by(*(table.c[k] for k in key))
     return sa.select(table).where(table.c.event.in_(newest), ~table.c.withdrawn).subquery()
 
 
-def _stream(c: sa.Connection, query: sa.Select[Any]) -> Iterator[Any]:
+def stream(c: sa.Connection, query: sa.Select[Any]) -> Iterator[Any]:
     for part in c.execute(query, execution_options={"yield_per": AT_ONCE}).partitions():
         yield from part
 
@@ -226,7 +229,7 @@ def _messages(stored: Any) -> list[Row]:
     return [{"role": role, "content": content} for role, content in stored]
 
 
-def _asked(row: Any) -> Row:
+def asked(row: Any) -> Row:
     """The prompt as text where it is one question, else as turns."""
     messages = _messages(row.messages)
     one = len(messages) == 1 and messages[0]["role"] == "user"
@@ -242,10 +245,11 @@ def _who(row: Any) -> Row:
     return {"annotator": row.annotator, "simulated": bool(row.simulated)}
 
 
-def _turns(row: Row) -> list[Row]:
+def turns(row: Row) -> list[Row]:
+    """The prompt as messages."""
     return row["messages"] if "messages" in row else [{"role": "user", "content": row["prompt"]}]
 
 
-def _split(row: Row) -> str:
-    messages = tuple(Message(m["role"], m["content"]) for m in _turns(row))
+def split(row: Row) -> str:
+    messages = tuple(Message(m["role"], m["content"]) for m in turns(row))
     return split_of(Prompt(messages, row.get("prompt_meta", {})))

@@ -9,6 +9,7 @@ from trueline.feedback.formats import (
     label_studio,
     own,
     pku_saferlhf,
+    trl,
     ultrafeedback,
 )
 from trueline.feedback.formats.base import Format, Item, RowError
@@ -19,6 +20,7 @@ FORMATS: dict[str, Format] = {
     "helpdesk": helpdesk.read,
     "diasafety": diasafety.read,
     "ultrafeedback": ultrafeedback.read,
+    "trl": trl.read,
     "helpsteer": helpsteer.read,
     "argilla": argilla.read,
     "label_studio": label_studio.read,

@@ -66,6 +66,8 @@ def _marks(annotations: Any) -> dict[str, int | None]:
 
 
 def _pair(row: Any, chosen: str, dimensions: tuple[str, ...]) -> Item:
+    if "annotator" in row:  # its labels are somebody's, and not a model's
+        raise BadRow("names its annotator, as what is exported for TRL; import it as trl")
     rejected = chosen.replace("chosen", "rejected")
     asked = next((n for n in ("prompt", "instruction") if row.get(n)), None)
     if asked is None and isinstance(row[chosen], list):

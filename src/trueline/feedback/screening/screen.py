@@ -32,16 +32,19 @@ class Traits:
 
 @dataclass(frozen=True)
 class Screen:
-    """near: what becomes of prompts that resemble an earlier one, this file's or the store's."""
+    """near: what becomes of prompts that resemble an earlier one, this file's or the store's; personal: whether it
+    looks for personal data.
+    """
 
     store: FeedbackStore
     near: Near = "flag"
+    personal: bool = True
     neighbours: Neighbours = field(default_factory=Neighbours)
 
     @classmethod
-    def open(cls, store: FeedbackStore, near: Near = "flag") -> Screen:
+    def open(cls, store: FeedbackStore, near: Near = "flag", *, personal: bool = True) -> Screen:
         """Knows the store's prompts; those that nobody has looked at are looked at first."""
-        screen = cls(store, near)
+        screen = cls(store, near, personal)
         if near != "off":
             screen._load()
         screen._look_over()
@@ -59,13 +62,10 @@ class Screen:
     ) -> int:
         """Write down what is known of new texts, once they are stored; returns how many hold personal data."""
         rows = [_trait_row(i, traits[i]) for i in prompts]
-        found = [
-            _personal_row(i, "prompt", turn, one)
-            for i, p in prompts.items()
-            for turn, m in enumerate(p.messages)
-            for one in personal_in(m.content)
-        ]
-        found += [_personal_row(c.id, "completion", 0, one) for c in completions for one in personal_in(c.text)]
+        texts = [(i, "prompt", turn, m.content) for i, p in prompts.items() for turn, m in enumerate(p.messages)]
+        texts += [(c.id, "completion", 0, c.text) for c in completions]
+        looked = texts if self.personal else []
+        found = [_personal_row(i, about, turn, one) for i, about, turn, text in looked for one in personal_in(text)]
         if rows or found:
             with self.store.transaction() as c:
                 _insert(c, x.prompt_traits, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Header, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -41,6 +41,23 @@ Key = Annotated[
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Turn(Body):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[Plain, Field(min_length=1, max_length=20_000)]
+
+
+def _asks(turns: list[Turn]) -> list[Turn]:
+    if turns[-1].role != "user" or not turns[-1].content.strip():
+        raise ValueError("must end with a user's turn that is not blank")
+    return turns
+
+
+class Conversation(Body):
+    """What was said so far; the user's last turn waits for an answer."""
+
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=100), AfterValidator(_asks)]
 
 
 class JudgementBody(Body):

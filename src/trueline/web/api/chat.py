@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import Field
 
 from trueline.feedback import jobs
 from trueline.feedback.labelling.queue import open_item
 from trueline.feedback.labelling.records import Refused
 from trueline.feedback.labelling.reviewing import own_judgement
-from trueline.web.api.bodies import Body, Plain
+from trueline.feedback.privacy.masking import masked
+from trueline.web.api.bodies import Conversation
 from trueline.web.api.labelling import task_json
 from trueline.web.who import Labeller, SiteOf
 
@@ -19,22 +19,11 @@ router = APIRouter(prefix="/api/v1/chats", tags=["chat"])
 JobId = Annotated[int, Path(ge=1, le=2**53)]
 
 
-class Turn(Body):
-    role: Literal["system", "user", "assistant"]
-    content: Annotated[Plain, Field(min_length=1, max_length=20_000)]
-
-
-class ChatBody(Body):
-    messages: Annotated[list[Turn], Field(min_length=1, max_length=100)]
-
-
 @router.post("", status_code=202)
-def say(body: ChatBody, site: SiteOf, me: Labeller) -> dict[str, int]:
+def say(body: Conversation, site: SiteOf, me: Labeller) -> dict[str, int]:
     """Ask for two answers to a conversation; the job's id."""
-    last = body.messages[-1]
-    if last.role != "user" or not last.content.strip():
-        raise Refused(422, "messages: must end with a user's turn that is not blank", field="messages")
-    content = {"messages": [{"role": m.role, "content": m.content} for m in body.messages]}
+    privacy = site.config.privacy
+    content = {"messages": [{"role": m.role, "content": masked(m.content, privacy)} for m in body.messages]}
     return {"job": jobs.ask(site.store, "answer", content, me.name, site.queue.clock())}
 
 

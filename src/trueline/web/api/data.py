@@ -134,7 +134,7 @@ def _import(site: Site, path: Path, body: ImportBody, state: dict[str, Any], who
         state.update(rows=now.rows)
 
     try:
-        report = import_file(site.store, body.format, path, site.dimensions, seen, body.near)
+        report = import_file(site.store, body.format, path, site.dimensions, seen, body.near, site.config.privacy)
         queued = add_items(site.store, unjudged(site.store), site.config.labelling.judgements)
         with site.store.transaction() as c:
             write(c, site.queue.clock(), who, "import", body.format, rows=report.rows_read, **vars(report.added))

@@ -10,6 +10,7 @@ from trueline.feedback import jobs
 from trueline.feedback.labelling import judging
 from trueline.feedback.labelling.progress import progress
 from trueline.feedback.labelling.records import Judgement, Task
+from trueline.feedback.privacy.masking import masked
 from trueline.web.api.bodies import DraftBody, JudgementBody, Key, ReasonBody, TaskId
 from trueline.web.translate import language_of
 from trueline.web.who import Labeller, SiteOf, Viewer
@@ -75,7 +76,7 @@ def judge(
         body.both_bad,
         tuple(body.marks),
         tuple(body.reasons),
-        body.rationale,
+        masked(body.rationale, site.config.privacy),
         body.seconds,
         body.guidelines,
     )
@@ -90,12 +91,12 @@ def judge(
 
 @router.post("/tasks/{task}/skip")
 def skip(task: TaskId, body: ReasonBody, key: Key, site: SiteOf, me: Labeller) -> dict[str, Any]:
-    return vars(judging.skip(site.queue, task, me.name, body.reason, key))
+    return vars(judging.skip(site.queue, task, me.name, masked(body.reason, site.config.privacy), key))
 
 
 @router.post("/tasks/{task}/flag")
 def flag(task: TaskId, body: ReasonBody, key: Key, site: SiteOf, me: Labeller) -> dict[str, Any]:
-    return vars(judging.flag(site.queue, task, me.name, body.reason, key))
+    return vars(judging.flag(site.queue, task, me.name, masked(body.reason, site.config.privacy), key))
 
 
 @router.post("/undo")

@@ -25,6 +25,7 @@ export function panels(chosen, dimension) {
   const runs = chosen.map(({ run, hue }) => ({ run, hue, rows: through(run), loop: run.kind === "loop" }));
   const one = runs.length === 1 ? runs[0] : null;
   const dimensions = [...new Set(runs.flatMap(({ run }) => run.dimensions))];
+  const checks = [...new Set(runs.flatMap(({ run }) => run.checks))];
 
   function line({ rows, loop }, of, name, hue, more = {}) {
     const value = typeof of === "string" ? (row) => row[of] : of;
@@ -50,6 +51,8 @@ export function panels(chosen, dimension) {
   const found = [
     { id: "reward", title: t("Learned reward"), note: t("What training raises; in standard deviations of the answers it was learned from."),
       series: lines(chosenKey("reward"), [["reward", t("whole"), 0], ...by("reward")]) },
+    { id: "checked", title: t("Checked by rule"), note: t("Parts of the reward that are not learned; 0 to 1, the mean of a step's answers."),
+      series: lines((row) => mean(checks.map((c) => row[`check_${c}`])), checks.map((c, i) => [`check_${c}`, t(c), i])) },
     { id: "truth", title: t("Known truth"), note: t("Training never sees it: where the reward rises and this does not, the reward is being tricked."),
       series: lines(truth, by("true")) },
     { id: "judge", title: t("Held-out judge"), note: t("A judge that training never sees, on prompts it never sees."),
