@@ -40,9 +40,9 @@ WANTED: dict[str, dict[str, Any]] = {
     "leave the critic": {
         "align": {"algorithm": "ppo", "steps": 30, "ppo": {"value_coefficient": 1e-6, "critic_warmup": 0}}
     },
-    "ask more": {"collect": {"prompts": 80, "prompts_later": 40}, "reward": {"features": ("style",)}},
+    "ask more": {"reward": {"features": ("style",)}},
     "press on": {"align": {"learning_rate": 1e-4}},
-    "loosen": {"align": {"kl": {"coefficient": 10.0}}},
+    "loosen": {"align": {"kl": {"coefficient": 30.0}}},
 }
 
 
