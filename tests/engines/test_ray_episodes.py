@@ -22,7 +22,7 @@ from trueline.engines.ray.engine import run
 def judge_turns(exchanges):
     """Rewards every turn that somebody answered."""
     turns = np.array([len(read_transcript(e.completion.text)) for e in exchanges], dtype=float)
-    return Judgement(turns, {"reward": float(turns.mean()), "longest": float(turns.max())})
+    return Judgement(turns, {"reward": float(turns.mean())})
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def talker_folder(tiny_folder, tmp_path):
 
 @pytest.mark.slow
 def test_episodes_on_ray_are_those_on_one_machine(two_nodes, talker_folder, tmp_path):
-    plain = task(talker_folder, judge=judge_turns, workers=2, steps=3, prompts_per_step=8, learning_rate=1e-2)
+    plain = task(talker_folder, judge=judge_turns, workers=2, steps=3, prompts_per_step=8, learning_rate=1e-3)
     config = plain.config.model_copy(update={"policy": PolicyConfig(max_new_tokens=60)})
     given = replace(plain, prompts=prompts(12, "train", 0), config=config)
     align(given, tmp_path / "local")
     run(given, tmp_path / "ray")
     same(tmp_path / "local", tmp_path / "ray")
-    assert max(row["longest"] for row in read_metrics(tmp_path / "ray")) >= 3
+    assert max(row["reward"] for row in read_metrics(tmp_path / "ray")) > 1.1

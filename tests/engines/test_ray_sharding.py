@@ -23,22 +23,24 @@ pytest.importorskip("ray", reason="the extra ray is not installed")
 from trueline.engines.ray.engine import run
 from trueline.engines.ray.sharding import spread as spread_layers
 
-UNEVEN = {"prompts_per_step": 5, "samples_per_prompt": 2, "micro_batch": 1}
-"""Ten answers: PPO's four minibatches are of three, three, three and one, so that one learner has more, or all."""
+UNEVEN = {"prompts_per_step": 3, "samples_per_prompt": 3, "micro_batch": 1}
+PPO = {"critic_warmup": 2, "epochs": 2, "minibatches": 5}
+"""Of nine answers one learner has five, the other four; of PPO's last minibatch one has an answer, the other none."""
 
 
 def spread(folder, algorithm="rloo", **settings):
     """On two learners, at a learning rate near the default. At 1e-2 rounding alone moves this model by 0.1 in twenty
     steps, on one machine too, where micro-batches are cut otherwise; at 1e-3 a token may come to lie on PPO's clip."""
     settings = {"workers": 2, "learning_rate": 3e-4, "engine": "ray", "ray": {"shard": True}, **settings}
-    return task(folder, algorithm, **{**UNEVEN, "ppo": {"critic_warmup": 2}, **settings})
+    return task(folder, algorithm, **{**UNEVEN, "ppo": PPO, **settings})
 
 
 def same(left, right):
     """Whether two runs drew the same answers, and went the same way but for rounding."""
     for one, other in zip(read_metrics(left), read_metrics(right), strict=True):
         assert one.keys() == other.keys()
-        assert one["reward"] == pytest.approx(other["reward"], abs=1e-9)  # the answers, by their lengths
+        if "reward" in one:  # of the answers that were drawn, by their lengths
+            assert one["reward"] == pytest.approx(other["reward"], abs=1e-9)
         assert max(row["ratio_gap"] for row in (one, other)) < 1e-4  # rounding itself, as is logprob_gap
         for name in one.keys() - TIMES - {"ratio_gap", "logprob_gap"}:
             assert one[name] == pytest.approx(other[name], abs=1e-5, rel=1e-4), (one["step"], name)
@@ -74,7 +76,7 @@ def test_an_update_is_that_of_one_process_in_half_the_memory(tiny_folder, tmp_pa
     assert [held for _, _, held in found] == [[layers / 2, rest]] * 2
 
 
-LORA = {"lora_rank": 4, "ppo": {"critic_warmup": 0}}
+LORA = {"lora_rank": 4, "ppo": {**PPO, "critic_warmup": 0}}
 
 
 @pytest.mark.slow
@@ -94,17 +96,17 @@ def test_every_algorithm_goes_the_way_of_one_machine(tiny_folder, tmp_path, algo
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_learners(tiny_folder, tmp_path):
-    """Two steps on one machine, two on two learners, two on three, and two on one machine again."""
+    """From one machine to two learners, to three, and back to one machine."""
     folder = tmp_path / "moved"
-    for steps, size in ((2, 1), (4, 2), (6, 3), (8, 1)):
+    for steps, size in ((2, 1), (4, 2), (5, 3), (6, 1)):
         given = spread(tiny_folder, "ppo", steps=steps)
         if size == 1:
             align(given, folder)
         else:
             in_group(tmp_path / f"meet{size}", learn, given, folder, size=size)
-        if steps < 8:
+        if steps < 6:
             shutil.rmtree(folder / "policy")
-    align(spread(tiny_folder, "ppo", steps=8), tmp_path / "whole")
+    align(spread(tiny_folder, "ppo", steps=6), tmp_path / "whole")
     same(tmp_path / "whole", folder)
 
 
