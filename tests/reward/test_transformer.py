@@ -148,7 +148,8 @@ def test_it_learns_a_planted_word_and_comes_back_from_disk(folders, tmp_path, ki
     exchanges = [s.exchange(i) for i in s.completions]
     model.save(tmp_path / "m")
     loaded = load_reward(tmp_path / "m")
-    assert np.array_equal(loaded.score(exchanges).values, model.score(exchanges).values)
+    # Within rounding: where weights lie in memory decides on some CPUs how a product is summed.
+    np.testing.assert_allclose(loaded.score(exchanges).values, model.score(exchanges).values, atol=1e-6, rtol=0)
     assert np.array_equal(loaded.temperature, model.temperature, equal_nan=True)
 
 

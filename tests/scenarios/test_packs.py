@@ -255,7 +255,7 @@ def test_a_pack_is_whole(name):
         assert [d for d in pack.config.project.dimensions if d not in said] == []
     assert pack.config.evaluate.rules == "rules.toml" and pack.config.collect.labelled_by == "people"
     assert set(pack.config.objective.weights) == set(pack.config.project.dimensions)
-    for what in ("Nothing has been trained", "## Refused uses", "## Intended uses"):
+    for what in ("## What was shown", "## Refused uses", "## Intended uses"):
         assert what in files["README.md"]
 
 
@@ -356,7 +356,7 @@ def test_a_project_is_a_pack_and_ones_own_pack_is_taken_by_its_path(own, tmp_pat
 
 
 def test_an_unknown_scenario_is_told_with_the_nearest_and_the_list(tmp_path):
-    with pytest.raises(InputError, match=r"did you mean 'medical'\? There is customer_service, none, assistant, chat"):
+    with pytest.raises(InputError, match=r"did you mean 'medical'\? There is customer_service, booking, none, assistant"):
         init(tmp_path / "p", "--scenario", "medicine")
     assert not (tmp_path / "p").exists()
 
@@ -416,7 +416,7 @@ def test_a_folder_with_something_in_it_stays_as_it_is(tmp_path, monkeypatch):
 
 
 def test_what_breaks_on_the_way_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(starting, "import_file", full)
