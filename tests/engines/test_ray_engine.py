@@ -23,7 +23,8 @@ pytest.importorskip("ray", reason="the extra ray is not installed")
 from trueline.engines.ray.cluster import cluster, require_placement
 from trueline.engines.ray.engine import run
 
-TIMES = {"seconds_rollout", "seconds_update", "warnings"}
+# The gaps measure rounding itself.
+TIMES = {"seconds_rollout", "seconds_update", "warnings", "ratio_gap", "logprob_gap"}
 
 
 def judge_even(exchanges):
@@ -31,7 +32,7 @@ def judge_even(exchanges):
 
 
 def on_two(folder, algorithm="rloo", **settings):
-    settings = {"workers": 2, "learning_rate": 1e-2, "check_every": 2, "check_prompts": 6, "patience": 0, **settings}
+    settings = {"workers": 2, "learning_rate": 3e-4, "check_every": 2, "check_prompts": 6, "patience": 0, **settings}
     return replace(task(folder, algorithm, **settings), held_out=(judge_even, PROMPTS[:6]))
 
 

@@ -134,7 +134,7 @@ def test_a_run_through_storage_is_the_same_though_a_learner_is_killed(two_nodes,
 
     from trueline.engines.ray.engine import run
 
-    given = on_two(tiny_folder, steps=8)
+    given = on_two(tiny_folder, steps=6)
     align(given, tmp_path / "local")
     moved = tmp_path / "models" / "policy"
     shutil.copytree(tiny_folder, moved)
