@@ -91,11 +91,14 @@ def learn(task, folder):
     held_out = (FleetJudge(fleet, 1), task.held_out[1]) if task.held_out else None
     given = replace(task, judge=FleetJudge(fleet, 0), held_out=held_out)
 
+    settings = task.config.align.ray
+
     @contextmanager
     def hire(actor, reference):
-        yield Ranks(actor, reference, fleet, False, rebuild=partial(whole_actor, given))
+        rebuild = partial(whole_actor, given) if settings.shard else None
+        yield Ranks(actor, reference, fleet, settings.ahead, rebuild=rebuild)
 
-    align(given, folder, hire=hire, made=sharded_policies)
+    align(given, folder, hire=hire, made=sharded_policies if settings.shard else None)
 
 
 def one_update(task):

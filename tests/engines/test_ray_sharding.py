@@ -95,6 +95,15 @@ def test_every_algorithm_goes_the_way_of_one_machine(tiny_folder, tmp_path, algo
 
 
 @pytest.mark.slow
+def test_sampling_ahead_is_that_of_whole_models(tiny_folder, tmp_path):
+    for name, shard in (("whole", False), ("spread", True)):
+        given = spread(tiny_folder, "grpo", steps=4, ray={"shard": shard, "ahead": True})
+        in_group(tmp_path / f"meet_{name}", learn, given, tmp_path / name)
+    same(tmp_path / "whole", tmp_path / "spread")
+    assert min(abs(row["stale_kl"]) for row in read_metrics(tmp_path / "spread")[1:]) > 1e-5
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_learners(tiny_folder, tmp_path):
     """From one machine to two learners, to three, and back to one machine."""
     folder = tmp_path / "moved"

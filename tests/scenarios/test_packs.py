@@ -356,7 +356,7 @@ def test_a_project_is_a_pack_and_ones_own_pack_is_taken_by_its_path(own, tmp_pat
 
 
 def test_an_unknown_scenario_is_told_with_the_nearest_and_the_list(tmp_path):
-    with pytest.raises(InputError, match=r"did you mean 'medical'\? There is customer_service, booking, none, assistant"):
+    with pytest.raises(InputError, match=r"did you mean 'medical'\? There is customer_service, booking, none"):
         init(tmp_path / "p", "--scenario", "medicine")
     assert not (tmp_path / "p").exists()
 
