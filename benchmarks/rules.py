@@ -2,8 +2,8 @@
 
     python benchmarks/rules.py [RULE ...] [--seeds 1] [--out FOLDER]
 
-Two rounds on the customer-service scenario. Both loops have the same first round; after it one may use this rule alone,
-and the other goes on as it was. Figures are the scenario's truth on held-out prompts after the second round. Writes
+Two rounds, or three, on the customer-service scenario. Both loops have the same first round; after it one may use this rule alone,
+and the other goes on as it was. Figures are the scenario's truth on held-out prompts after the last round. Writes
 rules.json beside this file (a rule that is not named keeps its row): whether the rule was applied, both loops' figures,
 and whether what it expected came true.
 """
@@ -40,7 +40,8 @@ WANTED: dict[str, dict[str, Any]] = {
     "leave the critic": {
         "align": {"algorithm": "ppo", "steps": 30, "ppo": {"value_coefficient": 1e-6, "critic_warmup": 0}}
     },
-    "ask more": {"reward": {"features": ("style",)}},
+    # Style alone orders the first answers well enough, and those of an aligned policy no longer: hence a third round.
+    "ask more": {"reward": {"features": ("style",)}, "loop": {"rounds": 3}},
     "press on": {"align": {"learning_rate": 1e-4}},
     "loosen": {"align": {"kl": {"coefficient": 30.0}}},
 }

@@ -176,7 +176,11 @@ def test_a_person_goes_from_store_files_and_log_and_the_chain_holds(project):
     told = erase(project, "", annotator="Eve Adams")
     assert told.entry == 0 and told.what.labels == {"ratings": 30, "comparisons": 15}
     assert left(project, "Eve Adams") and verify(project).faults == ()  # a dry run changes nothing
+    vectors = [project.reward_folder(f"reward.{name}.safetensors") for name in ("nearest", "familiarity")]
+    for path in vectors:
+        path.write_bytes(b"of what she judged")
     done = erase(project, "she asked on 3 May", annotator="Eve Adams", do=True)
+    assert not any(path.exists() for path in vectors)
     assert left(project, "Eve Adams", "Adams") == []
     assert done.models == ("rewards/reward",)
     assert set(done.files) == set(told.files) >= {"rewards/reward.snapshot.jsonl", "runs/align-001/report/report.json"}

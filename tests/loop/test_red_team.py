@@ -17,6 +17,8 @@ from trueline.harm import is_reason, rewarded_harm
 from trueline.loop.collecting import Panels
 from trueline.loop.project import Project
 from trueline.loop.red_team import doubts, notes, refuse_inverted_rules
+from trueline.loop.reward_checks import Learned, evaluate
+from trueline.loop.reward_report import write_reports
 from trueline.loop.stages import fit, start_align
 from trueline.records import DIMENSIONS, Exchange
 from trueline.red_team import NOTED, said
@@ -232,8 +234,13 @@ def test_a_served_model_says_so_in_its_line_its_listing_and_every_header(tiny):
 def test_a_run_and_a_rewards_card_say_so_and_safety_that_counts_nothing_is_noted(tmp_path):
     config = Config(project=ProjectConfig(red_team=REASON))
     assert notes(config) == [f"RED TEAM: {notes(config)[0].removeprefix('RED TEAM: ')}"] and REASON in notes(config)[0]
-    fit(simulated(2, False), config.model_copy(update={"reward": RewardConfig(features=("words",))}), tmp_path / "r")
-    assert "RED TEAM" in (tmp_path / "r.card.md").read_text().split("## ")[0]
+    folder, snapshot = tmp_path / "r", simulated(2, False)
+    fit(snapshot, config.model_copy(update={"reward": RewardConfig(features=("words",))}), folder)
+    fitted = (tmp_path / "r.card.md").read_text()
+    learned = Learned(folder, load_reward(folder), snapshot)
+    write_reports(learned, evaluate(learned, 20), tmp_path)
+    measured = (tmp_path / "r.card.md").read_text()
+    assert fitted != measured and all("RED TEAM" in card.split("## ")[0] for card in (fitted, measured))
     zero = Config.model_validate(settings(weights={"safety": 0.0}))
     assert ["safety counts for nothing" in note for note in notes(zero)] == [True]
     held = Config.model_validate(settings(weights={"safety": 0.0}) | {"align": {"constraint": {"dimension": "safety"}}})

@@ -18,6 +18,8 @@ from trueline.reward.influence import Influence, Moved, Moving, influence
 from trueline.reward.lineage import labels_behind
 from trueline.reward.registry import load_reward
 
+WORKED_OUT = ("nearest", "familiarity")
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -122,7 +124,12 @@ class Explainer:
         }
 
     def _beside(self, what: str) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.{what}.safetensors")
+        return beside(self.folder, what)
+
+
+def beside(folder: Path, what: str) -> Path:
+    """Where a reward model's vectors of what it learned from are kept; what: one of WORKED_OUT."""
+    return folder.with_name(f"{folder.name}.{what}.safetensors")
 
 
 def _answers(said: Rating | Comparison) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from trueline import durable
 from trueline.errors import InputError
+from trueline.evaluate.explaining import WORKED_OUT, beside
 from trueline.feedback.accounts import log
 from trueline.feedback.privacy.erasure import Erasure, matching, of_person, of_text, remove
 from trueline.feedback.privacy.masking import without_personal
@@ -102,12 +103,21 @@ def _through(
         if entry:
             _note_redactions(store, project, changed, entry)
             for path, data in changed:
+                _forget_vectors(path)
                 durable.write_file(path, data)
             with store.transaction() as c:
                 remove(c, what)
                 end_secrets(c, secrets)
                 log.write_plain(c, time.time(), DONE[action], action, erasure=entry, models=list(models))
         return Erased(what, len(secrets), files, models, entry)
+
+
+def _forget_vectors(snapshot: Path) -> None:
+    """What was worked out of a reward model's labels; it is worked out again when it is asked for."""
+    if snapshot.name.endswith(".snapshot.jsonl"):
+        model = snapshot.with_name(snapshot.name.removesuffix(".snapshot.jsonl"))
+        for what in WORKED_OUT:
+            beside(model, what).unlink(missing_ok=True)
 
 
 def _begin(store: FeedbackStore, action: Action, reason: str, what: Erasure) -> int:

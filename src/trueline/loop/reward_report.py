@@ -16,7 +16,7 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.loop.evaluating import FLAG_BELOW
 from trueline.loop.reward_card import audit_findings, card_of, settings_of
 from trueline.loop.reward_checks import Evaluation, Learned
-from trueline.loop.stages import read_fit
+from trueline.loop.stages import fit_warnings, read_fit
 from trueline.records import Exchange
 from trueline.reward.base import RewardModel
 from trueline.reward.counterfactuals import DEFAULT_TABLE, read_table
@@ -30,9 +30,8 @@ def write_reports(learned: Learned, found: Evaluation, project_folder: Path) -> 
     held = score_answers(learned.model, test)
     passes, idle = pass_rates(learned.model, read_table(DEFAULT_TABLE), held.exchanges)
     settings = settings_of(learned.folder)
-    card = Card(
-        name, settings, learned.snapshot, fit, found.figures, passes, len(found.leaks), audit_findings(project_folder)
-    )
+    audit, warnings = audit_findings(project_folder), fit_warnings(learned.folder)
+    card = Card(name, settings, learned.snapshot, fit, found.figures, passes, len(found.leaks), audit, warnings)
     page = RewardPage(
         title=f"Reward model {name}",
         simulated=any(a.simulated for a in learned.snapshot.annotators),

@@ -90,8 +90,9 @@ def fit(snapshot: FeedbackSnapshot, config: Config, target: Path, audit: Sequenc
     report = model.fit(snapshot)
     fit_note(target).unlink(missing_ok=True)
     model.save(target)
-    write_short_card(target, snapshot, report, audit, notes(config))
-    durable.write_json(fit_note(target), asdict(report))
+    warnings = notes(config)
+    write_short_card(target, snapshot, report, audit, warnings)
+    durable.write_json(fit_note(target), {**asdict(report), "warnings": warnings})
     return report
 
 
@@ -134,6 +135,11 @@ def read_fit(target: Path) -> FitReport:
         raise InputError(
             f"{fit_note(target)}: cannot be read ({error}); fit the model again with `trueline reward`"
         ) from error
+
+
+def fit_warnings(target: Path) -> list[str]:
+    """What the settings of a fit said of themselves; its card says it for good."""
+    return list(durable.read_json(fit_note(target)).get("warnings", ()))
 
 
 def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
