@@ -6,6 +6,8 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -74,20 +76,40 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(file, tmp_pat
     assert same(found[0], found[1]) and not same(found[0], found[2])
 
 
-def test_stopped_between_two_steps_it_ends_in_the_same_weights(file, tmp_path):
-    pretrain(file, tmp_path / "whole", TINY)
+def test_the_first_steps_learn_from_another_file(file, tmp_path):
+    """Its words are the tokenizer's too, and after them the run goes on with the other text as if begun there."""
+    words = [f"zebra zebra {i}" for i in range(60)]
+    first = write(tmp_path / "first.jsonl", [{"text": w} for w in words])
+    settings = replace(TINY, steps=40, first_steps=20, learning_rate=1e-2)
+    lines = []
+    pretrain(file, tmp_path / "policy", settings, on_progress=lines.append, first=first)
+    held_out = {p.step: p.held_out_loss for p in lines}
+    assert held_out[20] - held_out[40] > 2 * (held_out[2] - held_out[20]) and held_out[40] < held_out[2]
+    policy = load_policy(tmp_path / "policy", device="cpu")
+    assert len(policy.tokenizer.encode(" zebra")) == 1
+    with pytest.raises(InputError, match="go together"):
+        pretrain(file, tmp_path / "other", settings)
+    with pytest.raises(InputError, match="go together"):
+        pretrain(file, tmp_path / "other", replace(settings, first_steps=40), first=first)
+
+
+@pytest.mark.parametrize("first_steps", [0, 3, 8])
+def test_stopped_between_two_steps_it_ends_in_the_same_weights(file, tmp_path, first_steps):
+    first = write(tmp_path / "first.jsonl", [{"messages": m} for m in chats(seed=1)]) if first_steps else None
+    run = partial(pretrain, file, settings=replace(TINY, first_steps=first_steps), first=first)
+    run(out=tmp_path / "whole")
 
     def stop(progress):
         if progress.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(file, tmp_path / "cut", TINY, on_progress=stop)
+        run(out=tmp_path / "cut", on_progress=stop)
     assert not (tmp_path / "cut").exists()
     assert [p.name for p in (tmp_path / "cut-run").glob("checkpoint-*")] == ["checkpoint-5"]
     (tmp_path / "cut-run" / ".pending-checkpoint-6").mkdir()
     lines = []
-    pretrain(file, tmp_path / "cut", TINY, on_progress=lines.append)
+    run(out=tmp_path / "cut", on_progress=lines.append)
     assert [p.step for p in lines] == list(range(6, 13))
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     history = [json.loads((tmp_path / n / "pretrain.json").read_text())["history"] for n in ("whole", "cut")]

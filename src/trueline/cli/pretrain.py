@@ -28,6 +28,10 @@ def pretrain(
     characters: Annotated[
         bool, typer.Option("--characters", help="No token of two Chinese characters, so that verse can be counted.")
     ] = False,
+    first: Annotated[
+        Path | None, typer.Option(help="Another such file that the first steps learn from, such as facts to copy.")
+    ] = None,
+    first_steps: Annotated[int, typer.Option(min=0, help="How many of the steps those are.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Pretrain a small policy on your own text. Stopped anywhere, the same command goes on."""
@@ -40,9 +44,11 @@ def pretrain(
         losses = f"loss {p.loss:.3f}  held-out loss {p.held_out_loss:.3f}"
         say(f"  step {p.step:5d}/{steps}  {losses}  {p.seconds:6.0f} s", as_json=as_json)
 
-    settings = PretrainSettings(layers, width, vocabulary, steps, batch, learning_rate, context, seed, characters)
+    settings = PretrainSettings(
+        layers, width, vocabulary, steps, batch, learning_rate, context, seed, characters, first_steps
+    )
     try:
-        done = run(file, out, settings, lambda text: say(text, as_json=as_json), show)
+        done = run(file, out, settings, lambda text: say(text, as_json=as_json), show, first)
     except KeyboardInterrupt:
         raise RunError("stopped; run the same command again to go on from the last line above") from None
     for error in done.errors[:SHOWN_ERRORS]:

@@ -46,7 +46,8 @@ HEAD_WIDTH = 32
 class PretrainSettings:
     """Widths in numbers, vocabulary and context in tokens, batch in rows of at most `context` tokens.
 
-    characters: a token is one Chinese character at the most (`train_tokenizer`).
+    characters: a token is one Chinese character at the most (`train_tokenizer`); first_steps: those of all steps that
+    learn from another file, where there is one.
     """
 
     layers: int = 4
@@ -58,6 +59,7 @@ class PretrainSettings:
     context: int = 256
     seed: int = 0
     characters: bool = False
+    first_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,23 +78,31 @@ def pretrain(
     settings: PretrainSettings,
     say: Callable[[str], None] = lambda text: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    first: Path | None = None,
 ) -> Pretrained:
     """Train a tokenizer and a model on `file`, or go on where a run with the same settings was stopped.
 
-    The documents of the test split are held out. InputError: an unusable file or setting, or `out` exists already.
+    The documents of the test split are held out. first: what the first `first_steps` steps learn from, such as facts
+    and little else, from which a small model learns to copy. InputError: an unusable file or setting, or `out` exists
+    already.
     """
+    if (first is None) != (settings.first_steps == 0) or settings.first_steps >= settings.steps:
+        raise InputError("--first FILE and --first-steps go together, and must be fewer than --steps")
     if settings.width % HEAD_WIDTH:
         raise InputError(f"--width {settings.width}: must be a multiple of {HEAD_WIDTH}, the size of an attention head")
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out, or delete it")
-    found = list(read_corpus(file))
-    errors = tuple(x for x in found if isinstance(x, RowError))
-    learned, held_out = _parts(file, [x for x in found if isinstance(x, Document)], errors)
+    learned, held_out, errors = _read(file)
+    early = _read(first)[0] if first else []
     run = out.with_name(out.name + "-run")
-    origin = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **asdict(settings)}
-    tokenizer = _stored_tokenizer(run, origin) or _new_tokenizer(learned, settings)
+    sources = {"file": file.name, "sha256": _digest(file), "first_sha256": _digest(first) if first else ""}
+    origin = {**sources, **asdict(settings)}
+    tokenizer = _stored_tokenizer(run, origin) or _new_tokenizer([*early, *learned], settings)
     rows, held_out_rows = (make_rows(tokenizer, part, settings.context) for part in (learned, held_out))
+    early_rows = make_rows(tokenizer, early, settings.context)
     _check_enough(file, rows, settings)
+    if first:
+        _check_enough(first, early_rows, settings)
     _start_run(run, origin, tokenizer)
     policy = new_policy(tokenizer, settings)
     parameters = sum(p.numel() for p in policy.model.parameters())
@@ -100,17 +110,18 @@ def pretrain(
         f"{file}: {len(learned)} documents to learn from, {len(held_out)} held out, {len(errors)} lines left out; "
         f"{sum(len(r.ids) for r in rows):,} tokens in {len(rows)} rows; {parameters:,} parameters"
     )
-    history = _train(policy, rows, held_out_rows, settings, run, on_progress)
+    history = _train(policy, _ordered(early_rows, rows, settings), held_out_rows, settings, run, on_progress)
     perplexity = math.exp(held_out_loss(policy, held_out_rows))
     _finish(policy, out, {**origin, "perplexity": perplexity, "history": history})
     shutil.rmtree(run)
     return Pretrained(out, parameters, perplexity, errors)
 
 
-def _parts(
-    file: Path, documents: Sequence[Document], errors: Sequence[RowError]
-) -> tuple[list[Document], list[Document]]:
-    """What is learned from, and the test split."""
+def _read(file: Path) -> tuple[list[Document], list[Document], tuple[RowError, ...]]:
+    """What is learned from, the test split, and the lines that are left out."""
+    found = list(read_corpus(file))
+    errors = tuple(x for x in found if isinstance(x, RowError))
+    documents = [x for x in found if isinstance(x, Document)]
     if not documents:
         raise InputError(f"{file}: no line can be used; the first: {errors[0].why}")
     learned = [d for d in documents if d.split != "test"]
@@ -120,7 +131,20 @@ def _parts(
             f"{file}: {len(documents)} documents are too few, since about a tenth of them is held out; "
             "give some 50 or more (a line or, in a .txt file, a paragraph is a document)"
         )
-    return learned, held_out
+    return learned, held_out, errors
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _ordered(early: Sequence[Row], rows: Sequence[Row], settings: PretrainSettings) -> list[Row]:
+    """The rows of all steps, in their order."""
+    found: list[Row] = []
+    for part, steps in ((early, settings.first_steps), (rows, settings.steps - settings.first_steps)):
+        order = keyed_order([len(r.ids) for r in part], settings.batch, steps, settings.seed) if steps else []
+        found += [part[i] for i in order]
+    return found
 
 
 def _stored_tokenizer(run: Path, origin: Mapping[str, Any]) -> Any:
@@ -206,15 +230,14 @@ def _train(
     run: Path,
     on_progress: Callable[[Progress], None],
 ) -> list[dict[str, float]]:
-    """Train in place; returns step, loss and held-out loss of every line of progress."""
+    """Train on rows in their order, in place; returns step, loss and held-out loss of every line of progress."""
     every = max(1, min(100, settings.steps // 20))
-    order = keyed_order([len(r.ids) for r in rows], settings.batch, settings.steps, settings.seed)
     keeper = Keeper(policy, held_out, run, every, on_progress)
     trainer = Trainer(
         policy.model,
         _arguments(settings, run),
         data_collator=lambda batch: collate(batch, policy.pad_id),
-        train_dataset=[rows[i] for i in order],  # type: ignore[arg-type]
+        train_dataset=rows,  # type: ignore[arg-type]
         callbacks=[keeper],
     )
     trainer.remove_callback(PrinterCallback)
