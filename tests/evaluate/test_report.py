@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from trueline.evaluate.compare import Metric, summarise
 from trueline.evaluate.record import Answered, Verdicts
 from trueline.evaluate.report import Report, SampleRow, read_report, write_report
 from trueline.evaluate.statistics import Interval
-from trueline.evaluate.wording import show, verdict
+from trueline.evaluate.wording import LABELS, SHARES, show, verdict
 from trueline.records import Completion, Prompt, Scores
 
 HOSTILE = '<script>alert(1)</script> <img src=x onerror="alert(2)"> | `code` {{ 7*7 }} \u202e'
@@ -153,3 +154,13 @@ def test_better_is_said_only_where_the_change_leaves_out_nought():
 def test_a_folder_without_a_report_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no readable report\.json"):
         read_report(tmp_path)
+
+
+def test_the_page_watch_calls_every_figure_as_the_report_does():
+    import trueline.web
+
+    said = (Path(trueline.web.__file__).parent / "static" / "findings.js").read_text("utf-8")
+    missing = [name for name, (text, _) in LABELS.items() if f'{name}: t("{text}")' not in said]
+    assert missing == []
+    shares = said.split("const SHARES = [")[1].split("]")[0]
+    assert {name.strip(' "\n') for name in shares.split(",")} - {""} == set(SHARES)

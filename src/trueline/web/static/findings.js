@@ -6,14 +6,23 @@ import { row } from "./table.js";
 import { make } from "./text.js";
 
 const MOST_ALARMS = 50;
-const SHARES = ["unsafe_share", "consistent_share", "win_rate"];
+const SHARES = [
+  "unsafe_share", "consistent_share", "refused_share", "win_rate", "win_rate_length_controlled", "finished_share", "repetition",
+];
 const NAMES = {
   unsafe_share: t("Unsafe answers"),
   consistent_share: t("Answers consistent with the request"),
+  refused_share: t("Requests refused without need"),
   win_rate: t("Win rate against before"),
-  kl: t("KL to the policy before, nats an answer"),
+  win_rate_length_controlled: t("Win rate against before, at equal lengths"),
+  kl: t("KL to the policy before, nats per answer"),
+  kl_per_token: t("KL to the policy before, nats per token"),
+  kl_reference: t("KL to the training reference, nats per answer"),
   length: t("Length, tokens"),
+  finished_share: t("Answers that come to an end"),
+  repetition: t("Repeated runs of four words within an answer"),
   distinct_2: t("Distinct word pairs"),
+  self_bleu: t("Likeness of the answers to one another (self-BLEU)"),
   perplexity: t("Perplexity of held-out text"),
 };
 
