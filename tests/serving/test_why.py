@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -331,3 +332,11 @@ def test_in_a_browser_what_cannot_be_explained_is_said(page_of):
     page = page_of()
     assert show(page, "x" * 20_001) is False
     assert "could not be explained" in page.locator("#here").inner_text()
+
+
+def test_features_of_an_answer_and_its_request_have_chinese_names():
+    import trueline.serving
+    from trueline.reward.relations import SINGLE
+
+    script = (Path(trueline.serving.__file__).parent / "static" / "why.js").read_text("utf-8")
+    assert [name for name in SINGLE if f'"{name}": "' not in script] == []

@@ -54,6 +54,15 @@
     digits: "数字",
     "words a sentence": "每句词数",
     "line breaks": "换行",
+    "numbers from the request": "请求中的数字",
+    "numbers not in the request": "请求中没有的数字",
+    "no number of the request repeated": "未重复请求中的数字",
+    "names from the request": "请求中的名字",
+    "names not in the request": "请求中没有的名字",
+    "topic words from the request": "请求中的主题词",
+    "topic words not in the request": "请求中没有的主题词",
+    "no topic word of the request repeated": "未重复请求中的主题词",
+    "shared words": "与请求共有的词",
     "doubt between the members": "模型之间的分歧",
     quality: "质量",
     safety: "安全",
@@ -69,6 +78,9 @@
     const found = chinese && Object.hasOwn(CHINESE, text) ? CHINESE[text] : text;
     return found.replace(/\{(\w+)\}/g, (whole, name) => (Object.hasOwn(values, name) ? values[name] : whole));
   }
+
+  /** What a part is called; two that count together stand as "one & other". */
+  const part = (name) => name.split(" & ").map((each) => t(each)).join(" & ");
 
   /** Control characters, and those that turn the direction of what follows, are made visible. */
   function printable(text) {
@@ -171,7 +183,7 @@
   /** At most SHOWN parts, and the rest as one. */
   function parts(d) {
     const smaller = d.parts.slice(SHOWN).reduce((sum, [, value]) => sum + value, d.smaller);
-    const rows = d.parts.slice(0, SHOWN).map(([name, value]) => [t(name), value]);
+    const rows = d.parts.slice(0, SHOWN).map(([name, value]) => [part(name), value]);
     return smaller ? [...rows, [t("Smaller parts"), smaller]] : rows;
   }
 
