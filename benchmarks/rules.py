@@ -2,10 +2,10 @@
 
     python benchmarks/rules.py [RULE ...] [--seeds 1] [--out FOLDER]
 
-Two rounds, or three, on the customer-service scenario. Both loops have the same first round; after it one may use this rule alone,
-and the other goes on as it was. Figures are the scenario's truth on held-out prompts after the last round. Writes
-rules.json beside this file (a rule that is not named keeps its row): whether the rule was applied, both loops' figures,
-and whether what it expected came true.
+Two rounds, or three, on the customer-service scenario. Both loops have the same first round; after it one may use this
+rule alone, and the other goes on as it was. Figures are the scenario's truth on held-out prompts after the last round.
+Writes rules.json beside this file (a rule that is not named keeps its row): whether the rule was applied, both loops'
+figures, and whether what it expected came true.
 """
 
 from __future__ import annotations
