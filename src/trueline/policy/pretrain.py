@@ -93,6 +93,7 @@ def pretrain(
     if out.exists():
         raise InputError(f"{out}: exists already; choose another --out, or delete it")
     learned, held_out, errors = _read(file)
+    _check_held_out(file, learned, held_out)
     early = _read(first)[0] if first else []
     run = out.with_name(out.name + "-run")
     sources = {"file": file.name, "sha256": _digest(file), "first_sha256": _digest(first) if first else ""}
@@ -125,13 +126,15 @@ def _read(file: Path) -> tuple[list[Document], list[Document], tuple[RowError, .
     if not documents:
         raise InputError(f"{file}: no line can be used; the first: {errors[0].why}")
     learned = [d for d in documents if d.split != "test"]
-    held_out = [d for d in documents if d.split == "test"]
+    return learned, [d for d in documents if d.split == "test"], errors
+
+
+def _check_held_out(file: Path, learned: Sequence[Document], held_out: Sequence[Document]) -> None:
     if not learned or not held_out:
         raise InputError(
-            f"{file}: {len(documents)} documents are too few, since about a tenth of them is held out; "
+            f"{file}: {len(learned) + len(held_out)} documents are too few, since about a tenth of them is held out; "
             "give some 50 or more (a line or, in a .txt file, a paragraph is a document)"
         )
-    return learned, held_out, errors
 
 
 def _digest(file: Path) -> str:
