@@ -23,19 +23,7 @@ def rewarded(project):
 
 
 @pytest.mark.slow
-def test_one_command_on_ray_gives_the_policy_of_one_machine(rewarded):
-    for name, engine in (("here", "local"), ("there", "ray")):
-        done = trueline("align", "-p", rewarded, "--name", name, "--engine", engine, "--workers", 2)
-        assert done.code == 0, done.err
-        assert "step   3/3" in done.out
-        assert done.err == ""
-    here, there = (load_file(rewarded / "runs" / name / "policy" / "model.safetensors") for name in ("here", "there"))
-    for name in here:
-        np.testing.assert_allclose(here[name], there[name], atol=1e-5, rtol=0)
-
-
-@pytest.mark.slow
-def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_goes_on(rewarded):
+def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_ends_as_on_one_machine(rewarded):
     run = rewarded / "runs" / "stopped"
     process = start("align", "-p", rewarded, "--name", "stopped", "--engine", "ray", "--workers", 2)
     seen = {}
@@ -50,8 +38,12 @@ def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_goes_on(rewarded):
     _, alive = psutil.wait_procs(list(seen.values()), timeout=20)
     assert alive == []
     done = trueline("resume", run)
+    assert done.code == 0 and done.err == "", done.err
+    done = trueline("align", "-p", rewarded, "--name", "here", "--workers", 2)
     assert done.code == 0, done.err
-    assert (run / "policy" / "model.safetensors").exists()
+    here, there = (load_file(rewarded / "runs" / name / "policy" / "model.safetensors") for name in ("here", "stopped"))
+    for name in here:
+        np.testing.assert_allclose(here[name], there[name], atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow

@@ -110,9 +110,7 @@ def helpdesk(tmp_path, path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["oasst_zh/oaast_rm_zh.json", "helpdesk/helpdesk_zh.jsonl", "helpdesk/helpdesk_en.jsonl"]
-)
+@pytest.mark.parametrize("name", ["oasst_zh/oaast_rm_zh.json", "helpdesk/helpdesk_en.jsonl"])
 def test_held_out_scores_do_not_follow_length_on_real_data(tmp_path, shared_data, name):
     path = shared_data(name)
     s, learn_from = (oasst(path), "comparisons") if "oasst" in name else (helpdesk(tmp_path, path), "ratings")
