@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,22 @@ threadpool_limits(1)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 DATA = Path(os.environ.get("TRUELINE_DATA") or Path(__file__).resolve().parents[1].parent / "shared" / "data")
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WORDS = "order kettle lamp broken late refund hello thanks we will send a new one today 12 34 56 78 anna ben".split()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, one in a process: Playwright starts no second one. Skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

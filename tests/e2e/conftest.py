@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,9 +16,6 @@ from trueline.config import (
     ProjectConfig,
     render,
 )
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +38,6 @@ def project(tmp_path: Path, small_config: Config) -> Path:
     folder.mkdir()
     (folder / "trueline.toml").write_text(render(small_config))
     return folder
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Debian's Chromium; skips where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

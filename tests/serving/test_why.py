@@ -259,18 +259,6 @@ PAGE = """<!doctype html><html lang="{language}"><meta charset="utf-8"><title>wh
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("needs Debian's chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def page_of(browser, start, rewards):
     """page_of(language, rewards=): a page that has loaded why.js."""
