@@ -29,9 +29,11 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 WORDS = "order kettle lamp broken late refund hello thanks we will send a new one today 12 34 56 78 anna ben".split()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Debian's Chromium, one in a process: Playwright starts no second one. Skips where there is none."""
+    """Debian's Chromium, one at a time in a process, and none while other files use asyncio: Playwright allows neither.
+    Skips where there is none.
+    """
     if CHROMIUM is None:
         pytest.skip("needs Debian's chromium (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
