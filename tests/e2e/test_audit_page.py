@@ -1,7 +1,6 @@
 """`trueline audit` through its real door, and its page: drawn in a real browser, inert whatever people wrote."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -13,8 +12,6 @@ from trueline.feedback.audit.audit import audit
 from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)"> {{ 7*7 }} 这个回答很差'
 
 

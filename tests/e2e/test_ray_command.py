@@ -41,6 +41,7 @@ def test_after_ctrl_c_nothing_of_ray_is_left_and_the_run_ends_as_on_one_machine(
     assert done.code == 0 and done.err == "", done.err
     done = trueline("align", "-p", rewarded, "--name", "here", "--workers", 2)
     assert done.code == 0, done.err
+    assert "step   3/3" in done.out
     here, there = (load_file(rewarded / "runs" / name / "policy" / "model.safetensors") for name in ("here", "stopped"))
     for name in here:
         np.testing.assert_allclose(here[name], there[name], atol=1e-5, rtol=0)

@@ -1,15 +1,11 @@
 """The report in a real browser: it draws, nothing in it runs that should not, and flagged answers open on demand."""
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
 
 from trueline.evaluate.report import write_report
-
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def sample_report():

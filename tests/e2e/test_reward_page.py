@@ -1,7 +1,6 @@
 """The page and the card of a reward model: drawn in a real browser, and inert whatever people and models wrote."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -21,8 +20,6 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.records import Annotator, Comparison, Exchange, Prompt
 from trueline.reward.base import DimensionFit, FitReport
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)"> | {{ 7*7 }} 这个回答很差'
 
 

@@ -30,6 +30,7 @@ from trueline.loop.redacting import rewrites
 Action = Literal["erase", "purge"]
 DONE = {"erase": "erased", "purge": "purged"}
 DAY = 86_400.0
+SNAPSHOT = ".snapshot.jsonl"
 _NONE: frozenset[str] = frozenset()
 
 
@@ -112,12 +113,16 @@ def _through(
         return Erased(what, len(secrets), files, models, entry)
 
 
-def _forget_vectors(snapshot: Path) -> None:
+def _forget_vectors(changed: Path) -> None:
     """What was worked out of a reward model's labels; it is worked out again when it is asked for."""
-    if snapshot.name.endswith(".snapshot.jsonl"):
-        model = snapshot.with_name(snapshot.name.removesuffix(".snapshot.jsonl"))
+    if changed.name.endswith(SNAPSHOT):
         for what in WORKED_OUT:
-            beside(model, what).unlink(missing_ok=True)
+            beside(_model_of(changed), what).unlink(missing_ok=True)
+
+
+def _model_of(snapshot: Path) -> Path:
+    """The reward model that learned from it: the other way round than `stages.labels_of`."""
+    return snapshot.with_name(snapshot.name.removesuffix(SNAPSHOT))
 
 
 def _begin(store: FeedbackStore, action: Action, reason: str, what: Erasure) -> int:
@@ -151,7 +156,7 @@ def _learned(project: Project, changed: Collection[Path]) -> tuple[str, ...]:
         if path.name == "snapshot.jsonl":
             found += [path.parent / "reward", path.parent / "judge", path.parent / "align" / "policy"]
         else:
-            found.append(path.with_name(path.name.removesuffix(".snapshot.jsonl")))
+            found.append(_model_of(path))
     rewards = {p.resolve() for p in found}
     for note in sorted((project.folder / "runs").glob("*/run.json")):
         run = durable.read_json(note)

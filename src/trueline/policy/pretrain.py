@@ -87,7 +87,7 @@ def pretrain(
     already.
     """
     if (first is None) != (settings.first_steps == 0) or settings.first_steps >= settings.steps:
-        raise InputError("--first FILE and --first-steps go together, and must be fewer than --steps")
+        raise InputError("--first FILE and --first-steps go together, and --first-steps must be fewer than --steps")
     if settings.width % HEAD_WIDTH:
         raise InputError(f"--width {settings.width}: must be a multiple of {HEAD_WIDTH}, the size of an attention head")
     if out.exists():
