@@ -36,13 +36,8 @@ bootstrap = 100
 
 
 @pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    for name in ("run", "convert"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    import run
-
-    return run
+def example(modules_of):
+    return modules_of("assistant")("run")
 
 
 def make_data(folder: Path, n: int = 80) -> None:

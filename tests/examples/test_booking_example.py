@@ -15,13 +15,8 @@ EXAMPLE = ROOT / "examples" / "booking"
 
 
 @pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    for name in ("run", "convert"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    import run
-
-    return run
+def example(modules_of):
+    return modules_of("booking")("run")
 
 
 def make_data(folder: Path, n: int = 40) -> Path:

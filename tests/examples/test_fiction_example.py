@@ -14,18 +14,8 @@ OPENING = "Once upon a time, there was a little dog named Mia. She had a red bal
 
 
 @pytest.fixture
-def example(monkeypatch):
-    """Its modules by name, fresh: other examples have a run.py too."""
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    for name in ("run", "openings", "readers", "figures"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-
-    def module(name):
-        return __import__(name)
-
-    yield module
-    for name in ("run", "openings", "readers", "figures"):
-        sys.modules.pop(name, None)
+def example(modules_of):
+    return modules_of("fiction")
 
 
 def broken(text, opening=OPENING):

@@ -45,15 +45,8 @@ RHYMING = "林深心音尋今吟金"
 
 
 @pytest.fixture
-def example(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    for name in ("run", "convert", "construct", "measure"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    import run
-
-    yield run
-    for name in ("run", "convert", "construct", "measure"):
-        sys.modules.pop(name, None)
+def example(modules_of):
+    return modules_of("poetry")("run")
 
 
 def made_up(rng, n_lines, length):
