@@ -31,17 +31,20 @@ def test_killed_at_five_random_moments_a_loop_ends_the_same(project, tmp_path):
     assert done.code == 0, done.err
     rng, kills = random.Random(11), 0
     run = killed / "runs" / "l"
+
+    def again():
+        return ("resume", run) if (run / "run.json").exists() else ("loop", "-p", killed, "--name", "l")
+
     while kills < 5:
-        words = ("resume", run) if (run / "run.json").exists() else ("loop", "-p", killed, "--name", "l")
-        process = start(*words)
-        time.sleep(rng.uniform(0.1, 0.35) * seconds)
+        process = start(*again())
+        time.sleep(rng.uniform(0.2, 0.5) * seconds)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.communicate()
         if (run / "report" / "report.html").exists():
             break
-    done = trueline("resume", run)
+    done = trueline(*again())
     assert done.code == 0, done.err
     assert kills >= 3, "the run ended before it was killed often enough; choose other moments"
     assert result(killed) == result(whole)
