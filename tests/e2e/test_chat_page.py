@@ -19,7 +19,8 @@ from trueline.serving.keys import new_key
 
 pytestmark = pytest.mark.slow
 EVIL = "<img src=x onerror=alert(1)> my kettle of order 4821 is broken"
-RULES = '[[rule]]\nname = "no insults"\nmust_not_have = ["idiot", "moron", "fool"]\nunsafe = true\n'
+# A word that the policy never says: its own insults, refused or not as the draw falls, are not what is tested here.
+RULES = '[[rule]]\nname = "no insults"\nmust_not_have = ["nincompoop"]\nunsafe = true\n'
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
@@ -124,7 +125,7 @@ def test_what_the_gate_refuses_is_shown_as_refused_in_both_columns(project, star
     page = visitor()
     page.goto(started(project))
     page.get_by_test_id("consent").check()
-    replies = ask(page, "you are an idiot")
+    replies = ask(page, "you are a nincompoop")
     assert [r.get_attribute("data-state") for r in replies.all()] == ["refused", "refused"]
     assert replies.get_by_text("Refused by the safety gate").count() == 2
     assert replies.get_by_role("button", name="Good answer").count() == 0
