@@ -20,7 +20,7 @@ from trueline.harm import is_reason, rewarded_harm
 from trueline.records import DIMENSIONS
 
 FILE_NAME = "trueline.toml"
-CHECK_NAMES = ("form", "told", "rules", "task")
+CHECK_NAMES = ("form", "whole_form", "told", "rules", "task")
 """What `objective.checks` may name; `loop/checked.py` says how each is checked."""
 
 
@@ -145,8 +145,9 @@ class ObjectiveConfig(Section):
     )
     checks: dict[str, float] = Field(
         default_factory=dict,
-        description="What is checked by rule and not learned, and what it counts: form (of verse), told (the prompt's "
-        "facts), rules (of evaluate.rules), task (an episode's success), each 0 to 1. Such as { form = 1.0 }.",
+        description="What is checked by rule and not learned, and what it counts: form (of verse), whole_form (all of "
+        "it or nothing), told (the prompt's facts), rules (of evaluate.rules), task (an episode's success), each 0 to "
+        "1. Such as { form = 1.0 }.",
     )
     unfinished_penalty: float = Field(1.0, ge=0, description="Subtracted where an answer was cut by the limit.")
     clip: float = Field(10.0, gt=0, description="Rewards are held within plus and minus this.")

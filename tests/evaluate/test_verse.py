@@ -230,6 +230,23 @@ def test_the_judge_prefers_the_form_and_says_nothing_without_one():
     assert scores.dimensions == ("form",) and scores.values.tolist() == [[1.0], [0.0]]
 
 
+def test_the_whole_form_is_all_or_nothing_and_asks_no_tones():
+    pytest.importorskip("pypinyin")
+    judge = VerseJudge(whole=True)
+    other_end, other_tones = STORK_TOWER.replace("楼", "塔"), STORK_TOWER.replace("穷", "处")
+    assert parts(other_tones, FORMS["wujue"])["tones"] < 1
+    said = [
+        poem("wujue", STORK_TOWER),
+        poem("wujue", other_end),
+        poem("wujue", other_tones),
+        poem("qijue", STORK_TOWER),
+    ]
+    assert judge.rate(said).scores.values[:, 0].tolist() == [1, 0, 1, 0]
+    rhymed = [Exchange.of(Prompt.from_user("x", {"form": "wujue", "rhyme": r}), STORK_TOWER) for r in ("ou", "an")]
+    assert judge.rate(rhymed).scores.values[:, 0].tolist() == [1, 0]
+    assert np.isnan(judge.rate([poem(None, "a"), poem("free", "a")]).scores.values).all()
+
+
 def test_an_unknown_form_is_told_with_the_nearest():
     with pytest.raises(InputError, match="did you mean 'sonnet'"):
         VerseJudge().rate([poem("sonett", "x")])

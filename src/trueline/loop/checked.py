@@ -54,6 +54,7 @@ def rules_file(project: Project) -> Path:
 
 CHECKS: Mapping[str, Callable[[Project], Check]] = {
     "form": lambda project: Kept(VerseJudge()),
+    "whole_form": lambda project: Kept(VerseJudge(whole=True)),
     "told": lambda project: Kept(ToldJudge()),
     "rules": lambda project: RulesKept(read_rules(rules_file(project))),
     "task": lambda project: Kept(PlayedJudge()),
