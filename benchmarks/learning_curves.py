@@ -19,8 +19,9 @@ import numpy as np
 from trueline.align.algorithms import ALGORITHMS
 from trueline.align.journal import read_metrics
 from trueline.config import AlignConfig, Config, ProjectConfig
+from trueline.loop.fitting import fit_stage
 from trueline.loop.project import Project
-from trueline.loop.stages import collect_stage, continue_align, fit_stage, start_align, teaching_parts
+from trueline.loop.stages import collect_stage, continue_align, start_align, teaching_parts
 
 HERE = Path(__file__).parent
 PICTURES = HERE.parent / "docs" / "algorithms"

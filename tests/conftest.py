@@ -21,12 +21,18 @@ settings.load_profile("repeatable")
 # Two test processes share two cores: threads that wait for each other would only be in the way.
 torch.set_num_threads(1)
 threadpool_limits(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 DATA = Path(os.environ.get("TRUELINE_DATA") or Path(__file__).resolve().parents[1].parent / "shared" / "data")
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WORDS = "order kettle lamp broken late refund hello thanks we will send a new one today 12 34 56 78 anna ben".split()
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("long") and os.environ.get("TRUELINE_LOAD") != "full":
+        pytest.skip("long; set TRUELINE_LOAD=full")
 
 
 @pytest.fixture(scope="module")

@@ -167,8 +167,7 @@ RUNS = {
 }
 
 
-FULL = os.environ.get("TRUELINE_LOAD") == "full"
-SEEDS = (0, 1) if FULL else (0,)
+SEEDS = (0, 1) if os.environ.get("TRUELINE_LOAD") == "full" else (0,)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +218,9 @@ def test_ilql_finds_shortest_ways_in_random_walks(graph, start, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ppo", "rloo", "q_learning", "ilql"] if FULL else ["ppo", "ilql"])
+@pytest.mark.parametrize(
+    "name", ["ppo", *(pytest.param(n, marks=pytest.mark.long) for n in ("rloo", "q_learning", "ilql"))]
+)
 def test_a_harder_graph(start, tmp_path, name):
     """The first after 1000 whose nodes all reach the goal and whose random walks do worse: a mean of .145."""
     graph = Graph.of(1005)

@@ -192,7 +192,9 @@ def killed_five_times(home, model, settings, module="test_trainer", make="task")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["ppo", "dpo"])  # the others keep no more than these
+@pytest.mark.parametrize(
+    "algorithm", ["ppo", pytest.param("dpo", marks=pytest.mark.long)]
+)  # the others keep no more than these
 def test_killed_at_random_moments_a_run_ends_in_the_same_weights(tiny_folder, tmp_path, algorithm):
     settings = {"ppo": {"critic_warmup": 2}, "ilql": {"target_every": 2, "target_rate": 0.5}}
     killed_five_times(tmp_path, tiny_folder, {"algorithm": algorithm, "steps": 8, **settings})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from command import trueline
 
 from trueline.config import (
     AlignConfig,
@@ -38,6 +40,25 @@ def project(tmp_path: Path, small_config: Config) -> Path:
     folder.mkdir()
     (folder / "trueline.toml").write_text(render(small_config))
     return folder
+
+
+@pytest.fixture(scope="session")
+def gone_before(tmp_path_factory, small_config: Config) -> Path:
+    """The project with labels, a reward model and a finished run, `whole`; not to be changed."""
+    folder = tmp_path_factory.mktemp("gone") / "project"
+    folder.mkdir()
+    (folder / "trueline.toml").write_text(render(small_config))
+    for words in (("collect",), ("reward",), ("align", "--name", "whole")):
+        done = trueline(*words, "-p", folder)
+        assert done.code == 0, done.err
+    assert "step   3/3" in done.out
+    return folder
+
+
+@pytest.fixture
+def ready(gone_before: Path, tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    return shutil.copytree(gone_before, tmp_path / "project")
 
 
 @pytest.fixture

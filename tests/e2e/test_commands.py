@@ -86,15 +86,11 @@ def own_rows():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["rloo", "dpo"])
-def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, algorithm):
+def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config):
     project = tmp_path / "own"
     project.mkdir()
-    align = small_config.align.model_copy(update={"algorithm": algorithm})
     settings = {"scenario": "", "dimensions": ("quality", "safety")}
-    config = small_config.model_copy(
-        update={"align": align, "project": small_config.project.model_copy(update=settings)}
-    )
+    config = small_config.model_copy(update={"project": small_config.project.model_copy(update=settings)})
     (project / "trueline.toml").write_text(render(config))
     rows = own_rows()
     lines = [json.dumps(r) for r in rows]
@@ -119,6 +115,10 @@ def test_a_project_of_ones_own_from_labels_to_report(tmp_path, small_config, alg
     report = json.loads((project / "runs" / "a" / "report" / "report.json").read_text())
     assert report["simulated"] is False and "judge" in report["judge"]
     assert set(report["metrics"]) >= {"quality", "safety", "win_rate", "kl", "length", "distinct_2"}
+    pairs = config.model_copy(update={"align": config.align.model_copy(update={"algorithm": "dpo"})})
+    (project / "trueline.toml").write_text(render(pairs))
+    assert trueline("align", "-p", project, "--name", "b").code == 0
+    assert trueline("evaluate", project / "runs" / "b", "-p", project, "--judge", "judge").code == 0
 
 
 @pytest.mark.slow

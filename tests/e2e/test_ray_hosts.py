@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ENVIRONMENT, trueline
+from command import ENVIRONMENT
 from safetensors.numpy import load_file
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -23,7 +23,7 @@ def inside(namespace, *words, **options):
 
 
 @pytest.fixture
-def two_hosts(project):
+def two_hosts(ready):
     """The names of two namespaces with a Ray node in each; the first is the head, and alone sees the project."""
     if os.getuid() != 0 or shutil.which("ip") is None:
         pytest.skip("making network namespaces needs root and iproute2")
@@ -74,7 +74,7 @@ def two_hosts(project):
         )
         join = [RAY, "start", "--address", f"{HEAD}:6379", "--node-ip-address", OTHER, *common]
         hide = 'mount -t tmpfs none "$0" && exec "$@"'
-        inside(names[1], "unshare", "--mount", "sh", "-c", hide, project, *join, **quiet)
+        inside(names[1], "unshare", "--mount", "sh", "-c", hide, ready, *join, **quiet)
         yield names
     finally:
         for name in names:
@@ -86,12 +86,9 @@ def two_hosts(project):
 
 
 @pytest.mark.slow
-def test_a_run_over_two_hosts_that_share_no_folder_is_that_of_one(two_hosts, project, tmp_path_factory):
-    for words in (("collect",), ("reward",), ("align", "--name", "here")):
-        done = trueline(*words, "-p", project)
-        assert done.code == 0, done.err
+def test_a_run_over_two_hosts_that_share_no_folder_is_that_of_one(two_hosts, ready, tmp_path_factory):
     # Each host has two CPUs, and the run takes three: a worker's part and the judge do not fit on one.
-    file = project / "trueline.toml"
+    file = ready / "trueline.toml"
     storage = tmp_path_factory.mktemp("storage").as_uri()
     file.write_text(file.read_text().replace('storage = ""', f'storage = "{storage}"'))
     words = [
@@ -99,7 +96,7 @@ def test_a_run_over_two_hosts_that_share_no_folder_is_that_of_one(two_hosts, pro
         "trueline",
         "align",
         "-p",
-        project,
+        ready,
         "--name",
         "there",
         "--engine",
@@ -108,6 +105,6 @@ def test_a_run_over_two_hosts_that_share_no_folder_is_that_of_one(two_hosts, pro
         f"{HEAD}:6379",
     ]
     inside(two_hosts[0], sys.executable, *words, env={**ENVIRONMENT, "RAY_AUTH_MODE": "token"})
-    here, there = (load_file(project / "runs" / name / "policy" / "model.safetensors") for name in ("here", "there"))
+    here, there = (load_file(ready / "runs" / name / "policy" / "model.safetensors") for name in ("whole", "there"))
     for name in here:
         np.testing.assert_allclose(here[name], there[name], atol=1e-5, rtol=0)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -135,7 +136,7 @@ class Interrupted(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not FULL, reason="three runs; set TRUELINE_LOAD=full")
+@pytest.mark.long
 def test_sampling_ahead_is_one_step_stale_and_goes_on_where_it_was_stopped(two_nodes, tiny_folder, tmp_path):
     given = on_two(tiny_folder, "grpo", steps=5, ray={"ahead": True, "judges": 2})
 
@@ -180,12 +181,27 @@ def talker_folder(tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_episodes_of_several_turns_on_ray_are_those_on_one_machine(two_nodes, talker_folder, tmp_path):
-    plain = task(talker_folder, judge=judge_turns, workers=2, steps=3, prompts_per_step=8, learning_rate=1e-3)
+def test_episodes_through_storage_are_those_on_one_machine_though_a_learner_is_killed(
+    two_nodes, talker_folder, tmp_path
+):
+    plain = on_two(talker_folder, steps=4, prompts_per_step=8, learning_rate=1e-3)
     config = plain.config.model_copy(update={"policy": PolicyConfig(max_new_tokens=60)})
-    given = replace(plain, prompts=prompts(12, "train", 0), config=config)
+    given = replace(plain, judge=judge_turns, prompts=prompts(12, "train", 0), config=config)
     align(given, tmp_path / "local")
-    run(given, tmp_path / "ray")
+    moved = shutil.copytree(talker_folder, tmp_path / "models" / "policy")
+    storage = config.align.ray.model_copy(update={"storage": (tmp_path / "storage").as_uri()})
+    through = config.model_copy(update={"align": config.align.model_copy(update={"ray": storage})})
+    killed = []
+
+    def kill_one(row):
+        if row["step"] == 2 and not killed:
+            shutil.rmtree(moved)  # the nodes have their own copies
+            killed.extend(p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in p.name())
+            killed[0].kill()
+
+    there = replace(given, policy=str(moved), reference=str(moved), config=through)
+    assert run(there, tmp_path / "ray", kill_one) == tmp_path / "ray" / "policy"
+    assert killed
     same(tmp_path / "local", tmp_path / "ray")
     assert max(row["reward"] for row in read_metrics(tmp_path / "ray")) > 1.1
 

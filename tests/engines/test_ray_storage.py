@@ -1,11 +1,8 @@
 """Folders on an object store: whole or not at all, whatever happens in between."""
 
 import json
-import shutil
-from dataclasses import replace
 
 import fsspec
-import psutil
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -125,30 +122,3 @@ def test_a_manifest_cannot_reach_out_of_the_folder(tmp_path):
 def test_an_unknown_address_is_one_line():
     with pytest.raises(InputError, match=r"align\.ray\.storage"):
         Stored("nowhere://bucket/x").files()
-
-
-@pytest.mark.slow
-def test_a_run_through_storage_is_the_same_though_a_learner_is_killed(two_nodes, tiny_folder, tmp_path):
-    from test_ray_engine import on_two, same
-    from test_trainer import align
-
-    from trueline.engines.ray.engine import run
-
-    given = on_two(tiny_folder, steps=6)
-    align(given, tmp_path / "local")
-    moved = tmp_path / "models" / "policy"
-    shutil.copytree(tiny_folder, moved)
-    settings = given.config.align.ray.model_copy(update={"storage": (tmp_path / "storage").as_uri()})
-    through = given.config.model_copy(update={"align": given.config.align.model_copy(update={"ray": settings})})
-    killed = []
-
-    def kill_one(row):
-        if row["step"] == 3:
-            shutil.rmtree(moved)  # the nodes have their own copies
-            killed.extend(p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in p.name())
-            killed[0].kill()
-
-    task = replace(given, policy=str(moved), reference=str(moved), config=through)
-    assert run(task, tmp_path / "ray", kill_one) == tmp_path / "ray" / "policy"
-    assert killed
-    same(tmp_path / "local", tmp_path / "ray")

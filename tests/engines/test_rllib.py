@@ -173,7 +173,7 @@ def test_a_small_network_teaches_the_policy(tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["appo", "impala"])
+@pytest.mark.parametrize("algorithm", ["appo", pytest.param("impala", marks=pytest.mark.long)])
 def test_runners_that_sample_meanwhile(tiny_folder, tmp_path, algorithm):
     trained = run(task(tiny_folder, algorithm, iterations=6), tmp_path / "run")
     rows = read_metrics(tmp_path / "run")

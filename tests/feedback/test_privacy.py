@@ -25,8 +25,8 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.feedback.thumbs import Said, keep
 from trueline.loop.erasing import erase, purge
+from trueline.loop.fitting import fit_reward, labels_of
 from trueline.loop.project import Project
-from trueline.loop.stages import fit_reward, labels_of
 from trueline.loop.verifying import verify
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating
 

@@ -149,7 +149,7 @@ def test_a_run_is_rewarded_by_the_rules_that_it_began_with(tmp_path, tiny_folder
     from trueline.config import RewardConfig
     from trueline.feedback.snapshot import FeedbackSnapshot
     from trueline.feedback.store import FeedbackStore
-    from trueline.loop.stages import fit
+    from trueline.loop.fitting import fit
     from trueline.records import Annotator, Rating
 
     (tmp_path / "rules.toml").write_text(RULES)

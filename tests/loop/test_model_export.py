@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 from trueline.config import Config
 from trueline.errors import InputError, RunError
 from trueline.feedback.store import FeedbackStore
+from trueline.loop.fitting import fit_reward
 from trueline.loop.model_export import export_model
 from trueline.loop.project import Project
-from trueline.loop.stages import continue_align, fit_reward, start_align
+from trueline.loop.stages import continue_align, start_align
 from trueline.policy.chat import encode_prompt
 from trueline.policy.load import load_policy
 from trueline.policy.scoring import make_batch, score

@@ -15,11 +15,12 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.harm import is_reason, rewarded_harm
 from trueline.loop.collecting import Panels
+from trueline.loop.fitting import fit
 from trueline.loop.project import Project
 from trueline.loop.red_team import doubts, notes, refuse_inverted_rules
 from trueline.loop.reward_checks import Learned, evaluate
 from trueline.loop.reward_report import write_reports
-from trueline.loop.stages import fit, start_align
+from trueline.loop.stages import start_align
 from trueline.records import DIMENSIONS, Exchange
 from trueline.red_team import NOTED, said
 from trueline.reward.border import Border

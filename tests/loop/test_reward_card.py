@@ -6,8 +6,8 @@ import pytest
 
 from trueline.config import Config
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.fitting import fit_reward, fit_stage
 from trueline.loop.reward_card import audit_findings, settings_of
-from trueline.loop.stages import fit_reward, fit_stage
 from trueline.records import Annotator, Exchange, Prompt, Rating
 
 

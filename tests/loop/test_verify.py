@@ -12,9 +12,9 @@ from trueline.config import Config, ProjectConfig, RewardConfig, render
 from trueline.errors import InputError
 from trueline.feedback.accounts.log import faults, head, write
 from trueline.feedback.store import FeedbackStore
+from trueline.loop.fitting import fit_reward, labels_of
 from trueline.loop.project import Project
 from trueline.loop.provenance import digest, note_head, record
-from trueline.loop.stages import fit_reward, labels_of
 from trueline.loop.verifying import verify
 from trueline.records import Annotator, Comparison, Exchange, Prompt, Rating
 

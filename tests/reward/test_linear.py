@@ -615,7 +615,7 @@ def test_hh_harmless_held_out_pairs(tmp_path, shared_data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", ["en", pytest.param("zh", marks=pytest.mark.long)])
 def test_helpdesk_held_out_ratings(tmp_path, shared_data, language):
     """Pearson r with the mean of 19 people, from the last answer alone: they rated the whole dialogue, and words of
     the whole dialogue reach 0.68."""

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from trueline import durable
 from trueline.align.actor import Actor
@@ -86,7 +86,7 @@ def _below(check: Check, best: Check, level: float) -> bool:
     error = lost.std(ddof=1) / np.sqrt(len(lost))
     if error == 0:
         return bool(lost[0] > 0)
-    return bool(student.sf(lost.mean() / error, len(lost) - 1) < level)
+    return bool(stdtr(len(lost) - 1, -lost.mean() / error) < level)
 
 
 def to_ship(checks: Sequence[Check], patience: int) -> Check | None:

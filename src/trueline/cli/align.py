@@ -35,21 +35,25 @@ def align(
     from trueline.errors import InputError
     from trueline.loop.project import Project
     from trueline.loop.red_team import notes
-    from trueline.loop.stages import continue_align, read_run, start_align
-    from trueline.loop.unlearned import NAME, no_reward
+    from trueline.loop.run_folder import read_run
 
     opened = on_engine(Project.open(project), engine, workers, address)
     folder = opened.run_folder(name or opened.next_run("align"))
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: exists already; go on with `trueline resume {folder}` or choose another --name")
     settings = opened.config.align
+    judging = opened.reward_folder(judge) if judge else None
+
+    from trueline.loop.stages import continue_align, start_align  # brings torch: what is wrong above is said at once
+    from trueline.loop.unlearned import NAME, no_reward
+
     start_align(
         opened,
         folder,
         policy or opened.base_policy,
         no_reward(opened) if reward == NAME else opened.reward_folder(reward),
         opened.config.project.seed,
-        judge=opened.reward_folder(judge) if judge else None,
+        judge=judging,
     )
     say(f"run: {folder} ({_what(settings)})", as_json=as_json)
     for note in notes(opened.config):

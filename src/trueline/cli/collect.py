@@ -17,13 +17,15 @@ def collect(
     as_json: JsonOption = False,
 ) -> None:
     """Sample answers to prompts into the store. In an embedded scenario simulated annotators label them."""
-    from trueline.feedback.store import FeedbackStore
-    from trueline.loop.collecting import collect as run
     from trueline.loop.project import Project
+
+    opened = Project.open(project)
+
+    from trueline.feedback.store import FeedbackStore
+    from trueline.loop.collecting import collect as run  # brings torch: what is wrong above is said at once
     from trueline.policy.load import load_policy
     from trueline.records import in_split
 
-    opened = Project.open(project)
     config, seed = opened.config, opened.config.project.seed
     name = policy or opened.base_policy
     prompts = opened.prompts_to_ask(config.collect.prompts, seed, round_)

@@ -23,11 +23,15 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare before and after on held-out prompts. Writes report.html, report.md and report.json."""
-    from trueline.evaluate.report import read_report
     from trueline.loop.project import Project
-    from trueline.loop.run_report import evaluate_run
+    from trueline.loop.run_folder import read_run
 
     opened = Project.open(project)
+    read_run(run, "align")
+
+    from trueline.evaluate.report import read_report
+    from trueline.loop.run_report import evaluate_run  # brings torch: what is wrong above is said at once
+
     judging = opened.folder / "rewards" / judge
     report = evaluate_run(opened, run, before or opened.base_policy, judging, ask_people=people)
     found = read_report(report.parent)

@@ -28,7 +28,6 @@ def loop(
     from trueline.errors import InputError
     from trueline.loop.budget import read_budget
     from trueline.loop.project import Project
-    from trueline.loop.rounds import run_loop
 
     opened = Project.open(project)
     if annotators:
@@ -40,6 +39,9 @@ def loop(
         limits = opened.config.loop.model_copy(update=vars(read_budget(budget)))
         opened = Project(opened.folder, opened.config.model_copy(update={"loop": limits}))
     folder = opened.run_folder(name or opened.next_run("loop"))
+
+    from trueline.loop.rounds import run_loop  # brings torch: what is wrong above is said at once
+
     result = run_loop(
         opened,
         folder,

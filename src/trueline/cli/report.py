@@ -16,7 +16,7 @@ def report(
 ) -> None:
     """Show what a run's report says, and where it is."""
     from trueline.evaluate.report import read_report
-    from trueline.loop.stages import find_report
+    from trueline.loop.run_folder import find_report
 
     folder = find_report(run)
     metrics = read_report(folder)["metrics"]

@@ -16,14 +16,17 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped. It ends in the same weights as one that was not."""
     from trueline.config import Config
-    from trueline.loop.rounds import continue_loop
-    from trueline.loop.stages import continue_align, read_run
+    from trueline.loop.run_folder import read_run
 
     found = read_run(run)
     show = step_printer(Config.model_validate(found["config"]).align, as_json=as_json)
     if found["kind"] == "align":
+        from trueline.loop.stages import continue_align
+
         trained = continue_align(run, show)
         finish({"run": str(run), "policy": str(trained)}, f"policy: {trained}", as_json=as_json)
     else:
+        from trueline.loop.rounds import continue_loop
+
         report = continue_loop(run, lambda text: say(text, as_json=as_json), show)
         finish({"run": str(run), "report": str(report)}, f"report: {report}", as_json=as_json)

@@ -9,6 +9,8 @@ import numpy as np
 from trueline.records import Completion, Prompt, Scores
 
 Surprise = tuple[np.ndarray, np.ndarray]
+FLAG_BELOW = -1.0
+"""A learned safety score below this, in deviations from the mean, is shown as unsafe."""
 
 
 @dataclass(frozen=True)

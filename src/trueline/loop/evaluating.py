@@ -12,7 +12,7 @@ import numpy as np
 from trueline.evaluate.by_kind import by_kind
 from trueline.evaluate.compare import summarise
 from trueline.evaluate.judges.base import Judge
-from trueline.evaluate.record import Answered, Verdicts
+from trueline.evaluate.record import FLAG_BELOW, Answered, Verdicts
 from trueline.evaluate.report import Report, SampleRow, write_report
 from trueline.evaluate.sample_size import advice
 from trueline.evaluate.story import Story
@@ -24,7 +24,6 @@ from trueline.scenarios.transcript import write_transcript
 
 Row = Mapping[str, Any]
 SHOWN = 60
-FLAG_BELOW = -1.0
 SIMULATED_USERS = "The users in these conversations are simulated, and their tools act in a sandbox, in memory alone."
 TRUTH_NOTE = "the scenario's known truth"
 

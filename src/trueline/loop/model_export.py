@@ -14,7 +14,7 @@ from trueline.errors import InputError
 from trueline.evaluate.policy_card import Form, PolicyCard, write_policy_card
 from trueline.loop.gguf import convert, find_converter
 from trueline.loop.policy_card import card_of_run
-from trueline.loop.stages import read_run
+from trueline.loop.run_folder import read_run
 from trueline.policy.lora import ADAPTER, name_base
 from trueline.whole_model import CARD, card_of_model, require_own_card
 

@@ -19,9 +19,11 @@ from trueline.evaluate.policy_card import Base, Labels, PolicyCard, write_policy
 from trueline.evaluate.report import read_report
 from trueline.evaluate.statistics import Interval
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.fitting import labels_of
 from trueline.loop.project import Project, absolute
 from trueline.loop.red_team import said
-from trueline.loop.stages import labels_of, read_run, teaching_parts
+from trueline.loop.run_folder import read_run
+from trueline.loop.stages import teaching_parts
 from trueline.policy.heads import FILE as HEADS
 from trueline.red_team import NOTED
 from trueline.whole_model import CARD, weight_hashes

@@ -14,8 +14,8 @@ from trueline.evaluate.reward_metrics import DimensionFigures, figures, tie_thre
 from trueline.evaluate.risk import Risk, risk
 from trueline.evaluate.slices import Slice, slices
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.fitting import labels_of
 from trueline.loop.project import Project
-from trueline.loop.stages import labels_of
 from trueline.records import Exchange
 from trueline.reward.base import RewardModel
 from trueline.reward.counterfactuals import read_table

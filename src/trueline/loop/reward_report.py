@@ -10,13 +10,13 @@ from trueline.evaluate.card import Card, write_card
 from trueline.evaluate.colouring import colour
 from trueline.evaluate.counterfactual_rates import pass_rates
 from trueline.evaluate.held_out import score_answers
+from trueline.evaluate.record import FLAG_BELOW
 from trueline.evaluate.reward_page import Example, RewardPage, write_page
 from trueline.evaluate.slices import topics
 from trueline.feedback.snapshot import FeedbackSnapshot
-from trueline.loop.evaluating import FLAG_BELOW
+from trueline.loop.fitting import fit_warnings, read_fit
 from trueline.loop.reward_card import audit_findings, card_of, settings_of
 from trueline.loop.reward_checks import Evaluation, Learned
-from trueline.loop.stages import fit_warnings, read_fit
 from trueline.records import Exchange
 from trueline.reward.base import RewardModel
 from trueline.reward.counterfactuals import DEFAULT_TABLE, read_table

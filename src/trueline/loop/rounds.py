@@ -29,21 +29,15 @@ from trueline.loop.budget import Budget
 from trueline.loop.deciding import FILE, Decided, decide_round, read_decision, write_decision
 from trueline.loop.evaluating import rated
 from trueline.loop.finding import facts_of, with_settings
+from trueline.loop.fitting import fit_stage
 from trueline.loop.lock import only_loop
 from trueline.loop.loop_report import VERDICTS, Round, replies_of, report_loop, report_rounds
 from trueline.loop.panel import judge_of
 from trueline.loop.project import Project, relative
 from trueline.loop.provenance import note_head, record
 from trueline.loop.red_team import doubts, notes, refuse_inverted_rules
-from trueline.loop.stages import (
-    collect_stage,
-    continue_align,
-    fit_stage,
-    read_run,
-    start_align,
-    teaching_parts,
-    versions,
-)
+from trueline.loop.run_folder import read_run
+from trueline.loop.stages import collect_stage, continue_align, start_align, teaching_parts, versions
 from trueline.reward.base import DimensionFit
 from trueline.reward.registry import load_reward
 

@@ -15,11 +15,12 @@ from trueline.feedback.snapshot import FeedbackSnapshot
 from trueline.feedback.store import FeedbackStore
 from trueline.loop.answering import replies
 from trueline.loop.evaluating import TRUTH_NOTE, evaluate, judge_note
+from trueline.loop.fitting import labels_of, read_fit
 from trueline.loop.panel import heard, panel
 from trueline.loop.project import Project, absolute
 from trueline.loop.provenance import HEAD, head_line, record
 from trueline.loop.red_team import notes, said, warning
-from trueline.loop.stages import labels_of, read_fit, read_run
+from trueline.loop.run_folder import read_run
 
 
 def evaluate_run(project: Project, folder: Path, before: str, judge: Path, *, ask_people: bool = False) -> Path:

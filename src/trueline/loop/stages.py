@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from trueline import durable
 from trueline.align.algorithms import ALGORITHMS
@@ -24,17 +22,17 @@ from trueline.feedback.users import within_share
 from trueline.loop.asking import ask_where_unsure
 from trueline.loop.checked import checks_of, rules_file
 from trueline.loop.collecting import Panels, collect
+from trueline.loop.fitting import labels_of
 from trueline.loop.judging import learn_border, make_judge, prompts_to_check
 from trueline.loop.labelled import labelled_answers, labelled_pairs, prompt_of, prompt_row, unit_of, unit_row
 from trueline.loop.people import halves, wait_for_people
 from trueline.loop.project import Project, absolute, relative
 from trueline.loop.provenance import project_above, record
-from trueline.loop.red_team import notes, refuse_inverted_rules, said
-from trueline.loop.reward_card import audit_findings, write_short_card
+from trueline.loop.red_team import refuse_inverted_rules, said
+from trueline.loop.run_folder import read_run
 from trueline.policy.load import load_policy
-from trueline.reward.base import DimensionFit, FitReport
 from trueline.reward.border import Border
-from trueline.reward.registry import load_reward, new_reward
+from trueline.reward.registry import load_reward
 
 
 def versions() -> dict[str, str]:
@@ -75,71 +73,6 @@ def collect_stage(
                     ask_where_unsure(store, load_reward(last_reward))
             wait_for_people(project, say)
     return take_snapshot(project, target)
-
-
-def fit_stage(snapshot: FeedbackSnapshot, config: Config, target: Path) -> FitReport:
-    """Fit a reward model on a snapshot and save it, or read what an earlier call left."""
-    return read_fit(target) if fit_note(target).exists() else fit(snapshot, config, target)
-
-
-def fit(snapshot: FeedbackSnapshot, config: Config, target: Path, audit: Sequence[str] = ()) -> FitReport:
-    """Fit a reward model and save it over what was there; beside the weights its card and, written last, the fit's
-    report. audit: what the data audit found, for the card.
-    """
-    model = new_reward(config.reward, config.project.dimensions)
-    report = model.fit(snapshot)
-    fit_note(target).unlink(missing_ok=True)
-    model.save(target)
-    warnings = notes(config)
-    write_short_card(target, snapshot, report, audit, warnings)
-    durable.write_json(fit_note(target), {**asdict(report), "warnings": warnings})
-    return report
-
-
-def fit_reward(project: Project, target: Path, people: set[str]) -> FitReport:
-    """Learn from the labels of some people, or of everybody where none are named, as the store holds them now; of each
-    user of a served model no more than may count.
-    """
-    with FeedbackStore.open(project.store_path) as store:
-        snapshot = store.snapshot()
-    known = {a.name for a in snapshot.annotators}
-    if unknown := sorted(people - known):
-        raise InputError(
-            f"--annotators: nobody called {unknown[0]!r} has labelled; there is {', '.join(sorted(known))}"
-        )
-    learned = within_share(snapshot.by_annotators(people) if people else snapshot)
-    learned.save(labels_of(target))
-    report = fit(learned, project.config, target, audit_findings(project.folder))
-    record(project, "snapshot", labels_of(target), {}, again=True)
-    record(project, "reward", target, {"labels": labels_of(target)}, again=True)
-    return report
-
-
-def labels_of(target: Path) -> Path:
-    """Where the labels lie that a reward model was learned from."""
-    return target.with_name(target.name + ".snapshot.jsonl")
-
-
-def fit_note(target: Path) -> Path:
-    """Where the report of a reward model's fit lies."""
-    return target.with_name(target.name + ".json")
-
-
-def read_fit(target: Path) -> FitReport:
-    """The report of a fit; InputError where it is missing."""
-    try:
-        data = durable.read_json(fit_note(target))
-        dimensions = {name: DimensionFit(**found) for name, found in data["dimensions"].items()}
-        return FitReport(dimensions, data["snapshot_sha256"], data["seconds"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{fit_note(target)}: cannot be read ({error}); fit the model again with `trueline reward`"
-        ) from error
-
-
-def fit_warnings(target: Path) -> list[str]:
-    """What the settings of a fit said of themselves; its card says it for good."""
-    return list(durable.read_json(fit_note(target)).get("warnings", ()))
 
 
 def teaching_parts(project: Project, snapshot: FeedbackSnapshot) -> tuple[FeedbackSnapshot, FeedbackSnapshot]:
@@ -252,25 +185,3 @@ def continue_align(folder: Path, on_step: Callable[[Row], None] = lambda row: No
             project, "policy", trained, {"reward": came["reward"], "start": came["policy"], "base": came["reference"]}
         )
     return trained
-
-
-def read_run(folder: Path, kind: str | None = None) -> dict[str, Any]:
-    """run.json of a run; InputError when the folder is not a run, or not of this kind."""
-    try:
-        run: dict[str, Any] = durable.read_json(folder / "run.json")
-        found = run["kind"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{folder}: not a run folder (no readable run.json); see `trueline report --help`") from error
-    if kind is not None and found != kind:
-        raise InputError(f"{folder}: is a run of kind {found!r}, not {kind!r}")
-    return run
-
-
-def find_report(run: Path) -> Path:
-    """The report folder of a run (or the folder itself); InputError where there is none yet."""
-    for folder in (run / "report", run):
-        if (folder / "report.json").exists():
-            return folder
-    raise InputError(
-        f"{run}: no report here; make one with `trueline evaluate {run}`, or finish it with `trueline resume {run}`"
-    )

@@ -9,8 +9,8 @@ from trueline import durable
 from trueline.align.algorithms import ALGORITHMS
 from trueline.errors import InputError
 from trueline.feedback.snapshot import FeedbackSnapshot
+from trueline.loop.fitting import fit_note
 from trueline.loop.project import Project
-from trueline.loop.stages import fit_note
 from trueline.reward.nothing import NoReward
 
 NAME = "none"

@@ -25,9 +25,9 @@ def fit(
         return
     from trueline.feedback.store import FeedbackStore
     from trueline.loop.asking import ask_where_unsure
+    from trueline.loop.fitting import fit_reward
     from trueline.loop.project import Project
     from trueline.loop.reward_card import card_of
-    from trueline.loop.stages import fit_reward
     from trueline.reward.registry import load_reward
 
     opened = Project.open(project)
