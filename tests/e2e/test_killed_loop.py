@@ -22,7 +22,7 @@ def result(project):
 
 
 @pytest.mark.slow
-def test_killed_at_five_random_moments_a_loop_ends_the_same(project, tmp_path):
+def test_killed_at_random_moments_a_loop_ends_the_same(project, tmp_path):
     whole, killed = project, tmp_path / "killed"
     shutil.copytree(project, killed)
     started = time.monotonic()
