@@ -182,7 +182,7 @@ function open() {
   byId("leave").hidden = !server.guarded;
   byId("no-gate").hidden = server.columns.every((c) => c.gate === "on");
   byId("red-team").hidden = server.columns.every((c) => !c.red_team);
-  byId("red-team-why").textContent = server.columns.map((c) => c.red_team).find(Boolean) || "";
+  byId("red-team-why").textContent = t("Why: {reason}", { reason: server.columns.map((c) => c.red_team).find(Boolean) ?? "" });
   const two = server.columns.length > 1;
   byId("welcome-title").textContent = two ? t("Ask, and compare two answers") : t("Talk to {model}", { model: server.columns[0].model });
   byId("welcome-text").textContent = two
