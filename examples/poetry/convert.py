@@ -9,6 +9,7 @@ is learned from a poem whose title is not for training.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ NAMES = dict(FORMS.values())
 RHYMES = dict(zip(("a", "o", "ie", "ai", "ei", "ao", "ou", "an", "en", "ang", "eng", "i", "-i", "u"),
                   "麻波皆開微豪尤寒文唐庚齊支姑", strict=True))  # fmt: skip
 LISTS, AGAIN, LISTED = 8000, 2000, (8, 32)
+ENOUGH, REPEATED = 400, 4
 HALVES = ("learned", "judging")
 LONGEST_TITLE = 12
 _NOTE = re.compile(r"[（(][^）)]*[）)]")
@@ -90,9 +92,17 @@ def chat(asked: str, said: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]}
 
 
-def documents(poems: Iterable[Poem]) -> list[dict[str, Any]]:
-    """A chat for each quatrain."""
-    return [chat(p.prompt, p.text) for p in poems if p.split == "train"]
+def documents(poems: Iterable[Poem], most: int = 1) -> list[dict[str, Any]]:
+    """A chat for each quatrain; up to `most` for those in a rhyme that fewer than ENOUGH are in, which would not be
+    learned: of 14 rhymes three have half of the poems.
+    """
+    train = [p for p in poems if p.split == "train"]
+    known = Counter(p.rhyme for p in train)
+    return [
+        chat(p.prompt, p.text)
+        for p in train
+        for _ in range(min(most, math.ceil(ENOUGH / known[p.rhyme])) if p.rhyme else 1)
+    ]
 
 
 def rhyme_book(poems: Iterable[Poem], n: int) -> list[dict[str, Any]]:
@@ -142,7 +152,7 @@ def convert(source: Path, learned: Path, judging: Path) -> None:
     poems = read(source)
     first, second = ([p for p in poems if p.half == half] for half in HALVES)
     book = rhyme_book(first, LISTS)
-    write(learned / "poems.jsonl", documents(first) + book[:AGAIN])
+    write(learned / "poems.jsonl", documents(first, REPEATED) + book[:AGAIN])
     write(learned / "rhymes.jsonl", book)
     write(judging / "poems.jsonl", documents(second))
     write(learned / "prompts.jsonl", prompts(poems))

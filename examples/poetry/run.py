@@ -24,7 +24,7 @@ from trueline.loop.project import Project
 HERE = Path(__file__).parent
 SIZE = ("--layers", "4", "--width", "128", "--vocabulary", "4096", "--context", "96", "--characters")
 TRAINING = ("--batch", "32", "--learning-rate", "4e-3")
-RHYMED = ("--first", "rhymes.jsonl", "--first-steps", "400", "--steps", "1800")
+RHYMED = ("--first", "rhymes.jsonl", "--first-steps", "400", "--steps", "2200")
 READ = ("--steps", "500")  # the reader writes nothing, and needs no rhymes
 READER = "reader"  # the project of the other half
 POEMS = 1500

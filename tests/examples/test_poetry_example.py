@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,19 @@ def test_nothing_is_learned_from_a_title_that_is_not_for_training(example, tmp_p
     assert not any(
         json.loads(line)["messages"][0]["content"] in asked for text in learned for line in text.splitlines()
     )
+
+
+def test_poems_in_rare_rhymes_are_learned_from_more_often(example):
+    import convert
+
+    numbers = {"en": 500, "eng": 150, "ai": 10, "": 7}
+    poems = [
+        convert.Poem(f"{rhyme}{i}", f"{rhyme} {i}", "wujue", rhyme) for rhyme, n in numbers.items() for i in range(n)
+    ]
+    train = Counter(p.rhyme for p in poems if p.split == "train")
+    said = [row["messages"][1]["content"].split(" ")[0] for row in convert.documents(poems, 4)]
+    assert Counter(said) == {"en": train["en"], "eng": 4 * train["eng"], "ai": 4 * train["ai"], "": train[""]}
+    assert len(convert.documents(poems)) == sum(train.values()) < len(poems)
 
 
 def test_both_sides_of_a_comparison_keep_the_form_alike(example, tmp_path):
