@@ -110,12 +110,6 @@ def fabricate(runs):
     project = {"scenario": "customer_service", "dimensions": list(DIMENSIONS)}
     align = {"algorithm": "rloo", "steps": STEPS, "constraint": {"dimension": "safety", "limit": 0.05}}
     config = {"project": project, "align": align, "collect": {"labelled_by": "simulated"}}
-    old = runs / "align-001"
-    write(old / "run.json", {"kind": "align", "config": config})
-    write(old / "metrics.jsonl", lines(step(n, n, seed=7) for n in range(1, STEPS + 1)))
-    write(old / "policy" / "config.json", {})
-    write(old / "report" / "report.json", report(1))
-    os.utime(old / "run.json", (time.time() - 86_400,) * 2)
     loop = runs / "loop-002"
     write(loop / "run.json", {"kind": "loop", "rounds": 3, "config": config})
     for i in (1, 2, 3):
@@ -128,6 +122,12 @@ def fabricate(runs):
     for i in (1, 2):
         write(loop / f"round-{i:02d}" / "report" / "report.json", report(i, EVIL if i == 2 else ""))
         write(loop / f"round-{i:02d}" / "decision.json", decision(i, EVIL if i == 2 else ""))
+    old = runs / "align-001"
+    write(old / "run.json", {"kind": "align", "config": config})
+    write(old / "metrics.jsonl", lines(step(n, n, seed=7) for n in range(1, STEPS + 1)))
+    write(old / "policy" / "config.json", {})
+    write(old / "report" / "report.json", report(1))
+    os.utime(old / "run.json", (time.time() - 86_400,) * 2)
     return loop
 
 
@@ -181,7 +181,7 @@ def test_a_run_is_watched_live_from_before_it_begins_to_a_server_that_goes_and_c
     page.locator("#none").wait_for()
     assert page.locator("nav.pages a[aria-current]").inner_text() == "Watch"
     loop = fabricate(served.project / "runs")
-    page.locator("[data-plot='reward'] path.line").first.wait_for(timeout=15_000)  # it was found by itself
+    page.locator("[data-plot='reward'] path.line").first.wait_for(timeout=60_000)  # it was found by itself
     assert page.locator("#run-name").inner_text() == "loop-002"  # the newest
     assert page.locator("#state").inner_text() == "live" and page.locator("#simulated").is_visible()
     assert length_of(page, "kl") == 2 * STEPS + 8
@@ -206,8 +206,8 @@ def test_a_run_is_watched_live_from_before_it_begins_to_a_server_that_goes_and_c
     with open(loop / "round-03" / "align" / "metrics.jsonl", "a") as journal:
         journal.write(": 1.0}\n")
     served.start("--no-worker")
-    page.locator("#state .badge.live").wait_for(timeout=30_000)
-    page.wait_for_function("() => /step 70/.test(document.getElementById('steps').textContent)", timeout=10_000)
+    page.locator("#state .badge.live").wait_for(timeout=60_000)
+    page.wait_for_function("() => /step 70/.test(document.getElementById('steps').textContent)", timeout=60_000)
     write(loop / "report" / "report.json", report(3))
     page.locator("#state .badge.good").wait_for()
     assert page.locator("#state").inner_text() == "finished"

@@ -13,6 +13,7 @@ import { make } from "./text.js";
 const HUES = [0, 2, 3, 1]; // of runs side by side: far apart
 const MOST = HUES.length;
 const LIST_EVERY = 10_000; // milliseconds
+const FIRST_EVERY = 2_000; // while there is no run yet
 const STATES = {
   running: ["live", t("live")],
   finished: ["good", t("finished")],
@@ -233,7 +234,7 @@ async function keep() {
       byId("status").textContent = error.message || t("The server does not answer.");
     }
   }
-  setTimeout(keep, LIST_EVERY);
+  setTimeout(keep, list.length ? LIST_EVERY : FIRST_EVERY);
 }
 
 byId("run").addEventListener("change", (event) => {
