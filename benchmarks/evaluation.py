@@ -30,7 +30,7 @@ from trueline.loop.run_report import evaluate_run
 from trueline.policy.load import load_policy
 from trueline.scenarios import load_scenario
 
-WIDTH, LAYERS, HEADS = 448, 6, 7
+WIDTH, LAYERS, HEADS = 432, 6, 9
 
 
 def large(folder: Path) -> str:
