@@ -218,6 +218,7 @@ def test_it_runs_from_data_to_figures_and_goes_on_where_it_stopped(example, tmp_
     assert found["titles"] > 1 and 0 <= found["keeps the form"][1]["value"] <= 1
     report = json.loads((out / "runs" / "form-0" / "report" / "report.json").read_text("utf-8"))
     assert "the form of the verse" in {row["name"] for row in report["story"]["judges"]["rows"]}
+    assert "taught by what is checked by rule" in report["judge"]
     first = capfd.readouterr().out
     assert first.count("$ trueline pretrain") == 2 and first.count("$ trueline reward") == 1
     example.main()

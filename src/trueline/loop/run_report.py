@@ -69,6 +69,8 @@ def _notes(config: Config, folder: Path) -> list[str]:
 def _who_judges(taught: Path, judge: Path) -> str:
     """The judge's name, and how far its people are those who taught the policy's reward."""
     try:
+        if not read_fit(taught).dimensions:
+            return f"the reward model {judge.name!r}; the policy was taught by what is checked by rule, not by people"
         teachers, judges = ({a.name for a in FeedbackSnapshot.load(labels_of(m)).annotators} for m in (taught, judge))
     except InputError:
         return f"the reward model {judge.name!r}; who labelled for it is not on record"
