@@ -23,6 +23,7 @@ from trueline.serving.feedback import A_MINUTE, Keeping
 from trueline.serving.gate import REFUSAL, Gate
 from trueline.serving.keys import Keys, Rate, new_key
 from trueline.serving.opening import Wanted, open_models
+from trueline.serving.texts import Text
 
 HELLO = [{"role": "user", "content": "hello order lamp"}]
 NEW, OLD = "shop-7", "start-7"
@@ -247,6 +248,16 @@ def test_the_base_of_a_run_stands_beside_it_behind_the_same_gate(run):
     (run / "runs" / "one" / "run.json").write_text("[]")
     with pytest.raises(InputError, match="--no-page"):
         base_of("one", run)
+
+
+def test_what_is_said_of_an_answer_with_a_nul_is_kept_too(pages, kept, monkeypatch):
+    add = Text.add
+    monkeypatch.setattr(Text, "add", lambda self, token: add(self, token) + "\0")
+    running = pages()
+    text, end = ask(running, NEW, HELLO)
+    assert "\0" not in text and "\ufffd" in text
+    said = [{"model": NEW, "text": text, "finish": end["finish"], "seal": end["seal"], "thumb": 1}]
+    assert give(running, said).status_code == 200
 
 
 def test_what_a_user_asked_is_kept_without_personal_data_in_the_prompt(pages, kept):

@@ -25,6 +25,7 @@ from trueline.serving.api import Server, Stream, read_json
 from trueline.serving.bodies import ChatBody
 from trueline.serving.feedback import Keeping, Seal, from_here, name_of, prompt_of, take
 from trueline.serving.refusals import Refused, failed, invalid, unknown_model
+from trueline.serving.texts import PART
 from trueline.serving.wire import event, gate_word
 from trueline.web import site as web
 from trueline.web import translate
@@ -158,13 +159,14 @@ async def _told(asked: Asked, body: AskBody, seal: Seal) -> AsyncIterator[bytes]
         text, finish = "", "content_filter"
         if asked.refused_for or asked.served.holds_back:
             [choice] = await asked.choices(explain=False)
-            text, finish = choice.text, choice.finish
+            text, finish = _storable(choice.text), choice.finish
             yield event({"text": text})
         else:
             async for _, piece, _, end, _ in asked.merged():
                 if end == "failed":
                     raise failed()
                 if piece:
+                    piece = _storable(piece)
                     text += piece
                     yield event({"text": piece})
                 finish = end or finish
@@ -175,6 +177,11 @@ async def _told(asked: Asked, body: AskBody, seal: Seal) -> AsyncIterator[bytes]
     except TruelineError as error:
         logging.getLogger(__name__).error("an answer on the chat page ended early: %s", error)
         yield event(failed().body())
+
+
+def _storable(text: str) -> str:
+    """A small model may say a NUL, which comes back with what is said of its answer, and is refused in every body."""
+    return text.replace("\0", PART)
 
 
 async def _choose_language(request: Request) -> Response:
