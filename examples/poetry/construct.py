@@ -19,7 +19,7 @@ from convert import Poem, write
 
 from trueline.align.answers import answer
 from trueline.config import PolicyConfig
-from trueline.evaluate.judges.verse import FORMS, is_kept
+from trueline.evaluate.judges.verse import FORMS, is_whole, parts
 from trueline.evaluate.judges.verse_chinese import lines_of, reading
 from trueline.policy.load import Policy, load_policy
 from trueline.policy.randomness import generator
@@ -30,7 +30,7 @@ SAMPLES, AT_ONCE, TRIES = 4, 32, 8
 
 def in_form(text: str, form: str) -> bool:
     """Lines, their length and rhyme, whichever it is; not the tones."""
-    return is_kept(text, FORMS[form])
+    return is_whole(parts(text, FORMS[form]))
 
 
 def write_out(lines: Sequence[str]) -> str:

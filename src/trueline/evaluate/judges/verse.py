@@ -78,10 +78,10 @@ def parts(text: str, form: Regulated | Scheme, rhyme: str = "") -> dict[str, flo
     return kept
 
 
-def is_kept(text: str, form: Regulated | Scheme, rhyme: str = "") -> bool:
-    """Whether lines, their length and rhyme are all as asked. Tones are no part of it: Tang poems themselves break one
-    rule of them in six."""
-    return all(value == 1 for part, value in parts(text, form, rhyme).items() if part != "tones")
+def is_whole(kept: Mapping[str, float]) -> bool:
+    """Whether of a form's `parts` lines, their length and rhyme are all as asked. Tones do not count: Tang poems
+    themselves break one rule of them in six."""
+    return all(value == 1 for part, value in kept.items() if part != "tones")
 
 
 def _lengths(lines: Sequence[str], form: Scheme) -> float:
@@ -118,7 +118,7 @@ def _named(exchange: Exchange, key: str, known: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class VerseJudge:
-    """The mean of a form's parts, or, with `whole`, 1 where the form `is_kept` and else 0; nan, no verdict, where the
+    """The mean of a form's parts, or, with `whole`, 1 where the form `is_whole` and else 0; nan, no verdict, where the
     prompt asks for no form. It knows nothing of beauty."""
 
     name: str = "the form of the verse"
@@ -128,11 +128,8 @@ class VerseJudge:
         values = np.full((len(exchanges), 1), np.nan)
         for i, exchange in enumerate(exchanges):
             form = form_of(exchange)
-            if form is None:
-                continue
-            asked = exchange.completion.text, form, rhyme_of(exchange)
-            if kept := parts(*asked):
-                values[i] = is_kept(*asked) if self.whole else sum(kept.values()) / len(kept)
+            if form is not None and (kept := parts(exchange.completion.text, form, rhyme_of(exchange))):
+                values[i] = is_whole(kept) if self.whole else sum(kept.values()) / len(kept)
         return Verdicts(Scores(("form",), values))
 
     def compare(self, before: Sequence[Exchange], after: Sequence[Exchange]) -> np.ndarray:
